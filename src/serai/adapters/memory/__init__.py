@@ -1,0 +1,9 @@
+"""Implementations that live in this process.
+
+Owns the reference store. Promises to be obviously right, not fast. Never is used for data that
+matters: it ends with the process.
+"""
+
+from serai.adapters.memory.store import MemoryStore
+
+__all__ = ["MemoryStore"]

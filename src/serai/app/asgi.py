@@ -1,0 +1,131 @@
+"""The ASGI application of one process: opens the runtime when the server starts it, closes it when
+it stops.
+
+Owns the lifespan and the wiring of the HTTP side. Promises that no request is taken before the
+directory answered and the schema fits, and that writes in flight finish before connections close.
+Never handles a request: `serai.http` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from serai import __version__
+from serai.app.runtime import Runtime, open_runtime
+from serai.app.settings import Settings, SettingsError, load_settings
+from serai.app.telemetry import Telemetry, given_place
+from serai.app.told_identity import ToldIdentity
+from serai.core.errors import SeraiError
+from serai.gate.service import IdentityService, IdentitySettings
+from serai.http import HttpServices, HttpSettings, create_app
+from serai.log.coalesce import Coalescer
+from serai.ports.store import Store
+from serai.schema.errors import SchemaError
+from serai.telemetry.recorder import SILENT, Recorder
+
+_log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Application:
+    """ASGI entry point."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry | None = None) -> None:
+        """Keep the settings; nothing is opened before the server's startup event."""
+        self._settings = settings
+        self._telemetry = telemetry
+        self._recorder = SILENT if telemetry is None else telemetry.recorder
+        self._inner: AsgiApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the lifespan."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        assert self._inner is not None, "the server starts the lifespan first"
+        await self._inner(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with contextlib.AsyncExitStack() as stack:
+            if self._telemetry is not None:
+                stack.callback(self._telemetry.close)
+            try:
+                opening = open_runtime(self._settings, recorder=self._recorder)
+                runtime = await stack.enter_async_context(opening)
+                self._inner = await stack.enter_async_context(http_app(runtime, self._recorder))
+                if self._telemetry is not None:
+                    await stack.enter_async_context(self._telemetry.sampled(runtime))
+            except Exception as error:  # noqa: BLE001 - the server must hear of any failure to start
+                # A refusal says all there is to say; where anything else came from helps.
+                known = isinstance(error, (SeraiError, SchemaError, SettingsError))
+                _log.error("start-up failed: %s", error, exc_info=None if known else error)
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            upkeep = asyncio.create_task(runtime.upkeep())
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            upkeep.cancel()
+            await asyncio.gather(upkeep, return_exceptions=True)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+@contextlib.asynccontextmanager
+async def http_app(runtime: Runtime, recorder: Recorder = SILENT) -> AsyncGenerator[AsgiApp]:
+    """Yield the HTTP application over a runtime."""
+    settings = runtime.settings
+
+    async def home(org_id: int) -> tuple[Store, Coalescer]:
+        shard = await runtime.shard_for(org_id)
+        return shard.store, shard.coalescer
+
+    async def store(org_id: int) -> Store:
+        return (await runtime.shard_for(org_id)).store
+
+    async def ready() -> bool:
+        try:
+            await runtime.directory.refresh()
+        except SeraiError:
+            return False
+        return True
+
+    identity = await IdentityService.open(
+        connections=runtime.directory.pool,
+        stores=store,
+        vertical=runtime.vertical,
+        settings=IdentitySettings(issuer=settings.issuer, audience=settings.issuer),
+        clock=runtime.clock,
+    )
+    try:
+        yield create_app(
+            HttpServices(
+                vertical=runtime.vertical,
+                identity=ToldIdentity(identity, recorder),
+                shard_for=home,
+                sealer=runtime.sealer,
+                clock=runtime.clock,
+                version=__version__,
+                settings=HttpSettings(
+                    cors_origins=tuple(settings.cors_origins), docs=settings.docs
+                ),
+                ready=ready,
+                recorder=recorder,
+            )
+        )
+    finally:
+        identity.close()
+
+
+def create() -> Application:
+    """Return the application of a server process; settings come from the environment."""
+    settings = load_settings()
+    return Application(settings, Telemetry(settings, place=given_place()))

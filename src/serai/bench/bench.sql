@@ -1,0 +1,38 @@
+-- name: floor_table
+CREATE TABLE public.floor (org_id bigint, id uuid, doc text, PRIMARY KEY (org_id, id));
+
+-- name: floor_insert
+INSERT INTO public.floor (org_id, id, doc) VALUES ($1, $2, $3);
+
+-- name: floor_copy
+COPY public.floor (org_id, id, doc) FROM STDIN;
+
+-- name: floor_texts
+SELECT doc FROM public.floor WHERE org_id = $1 ORDER BY id LIMIT $2;
+
+-- name: floor_by_key
+SELECT version FROM serai.org WHERE org_id = $1;
+
+-- name: organisations
+INSERT INTO serai.org (org_id) SELECT * FROM generate_series(1, $1::bigint);
+
+-- name: texts
+SELECT org_id, id, doc FROM serai.row WHERE org_id = %s;
+
+-- name: count_statements
+CREATE EXTENSION pg_stat_statements;
+
+-- name: count_from_now
+SELECT pg_stat_statements_reset();
+
+-- name: counted
+-- no org_id: statements of all databases of the server are counted
+SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT ILIKE '%pg_stat_statements%';
+
+-- name: sqlite_table
+-- no org_id: a file of SQLite, with nothing else in it
+CREATE TABLE floor (id TEXT PRIMARY KEY, doc TEXT) WITHOUT ROWID;
+
+-- name: sqlite_insert
+-- no org_id: a file of SQLite, with nothing else in it
+INSERT INTO floor (id, doc) VALUES (?, ?);

@@ -1,0 +1,59 @@
+"""The command line: `serai dev | serve | migrate | org | user | keys | import | demo | settings |
+reference`.
+
+Owns how people start Serai and what they read. Promises that every command has `--json` where it
+reports something, says what to do when it fails, and ends with a status that tells. Never holds
+logic: commands call `serai.app`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from serai import __version__
+
+app = App(
+    name="serai",
+    help="Serai: the backend that hospitality software runs on.",
+    version=__version__,
+    version_flags=["--version"],
+)
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON instead of text.")]
+
+app.command(
+    "serai.cli.dev:dev",
+    name="dev",
+    help="Everything on one laptop: PostgreSQL, the schema, the API.",
+)
+app.command(
+    "serai.cli.serve:serve", name="serve", help="Serve the API over a directory that exists."
+)
+app.command(
+    "serai.cli.fleet:migrate",
+    name="migrate",
+    help="Bring every database up to this release's schema.",
+)
+app.command("serai.cli.org:app", name="org", help="Organisations: create, list, audit.")
+app.command("serai.cli.org:user_app", name="user", help="People: create, add to an organisation.")
+app.command("serai.cli.keys:app", name="keys", help="Keys that sign access tokens: list, rotate.")
+app.command("serai.cli.importing:app", name="import", help="Import a file into an organisation.")
+app.command("serai.cli.demo:demo", name="demo", help="Real data, two phones, and what to try next.")
+app.command(
+    "serai.cli.bench:bench", name="bench", help="Measure the published figures on this machine."
+)
+app.command("serai.cli.fleet:settings", name="settings", help="Show every setting.")
+app.command(
+    "serai.cli.reference:reference",
+    name="reference",
+    help="Write the reference of this release and its vertical as Markdown.",
+)
+
+
+def main() -> None:
+    """Run the command named on the command line."""
+    from serai.cli.run import guarded
+
+    sys.exit(guarded(app))

@@ -1,0 +1,200 @@
+"""API keys: how a machine signs in.
+
+Owns the text `serai_<key id>_<secret>`, its row in the directory, and the moment for which a
+checked key is remembered. Promises that the secret is shown once and stored as a hash, that it is
+compared in constant time, and that a revoked key stops working within 5 seconds everywhere. Never
+gives more than the roles recorded with the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from serai.core.clock import Clock
+from serai.core.errors import Code, SeraiError
+from serai.core.ids import uuid7
+from serai.core.limits import (
+    API_KEY_CACHE_MAX,
+    API_KEY_ROLES_MAX,
+    API_KEYS_PER_ORG_MAX,
+    IDENTITY_STALE_SECONDS_MAX,
+)
+from serai.gate.bounded import Bounded
+from serai.gate.mirror import Connections
+from serai.shard.connection import Connection, Record
+from serai.shard.queries import load_queries
+
+_SQL = load_queries("serai.gate", "api_keys.sql")
+PREFIX: Final = "serai_"
+_SECRET_BYTES: Final = 32
+# The secret is hexadecimal: a double click takes the whole key, and it has one spelling.
+_FORM: Final = re.compile(r"serai_([0-9a-f]{32})_([0-9a-f]{64})", re.ASCII)
+
+
+class KeyRole(msgspec.Struct, frozen=True):
+    """A role of a key: at one property, or (None) at all of them."""
+
+    role: str
+    property_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key as lists show it. The secret is nowhere."""
+
+    key_id: UUID
+    org_id: int
+    name: str
+    roles: tuple[KeyRole, ...]
+    created_by: UUID | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+async def create_api_key(
+    directory: Connection,
+    *,
+    org_id: int,
+    name: str,
+    roles: Sequence[KeyRole],
+    created_by: UUID | None,
+    expires_at: datetime | None,
+    now: datetime,
+) -> tuple[ApiKey, str]:
+    """Make a key; return it with its text, which nobody can see again.
+
+    Raises:
+        SeraiError: `fields_invalid` for no roles, too many, or an expiry that has passed; `rule` if
+            the organisation has its full number of live keys.
+    """
+    if not 1 <= len(roles) <= API_KEY_ROLES_MAX:
+        reason = f"from 1 to {API_KEY_ROLES_MAX}"
+        raise SeraiError(Code.FIELDS_INVALID, errors=(("roles", reason),))
+    if expires_at is not None and expires_at <= now:
+        raise SeraiError(Code.FIELDS_INVALID, errors=(("expiresAt", "has passed"),))
+    key_id, secret = uuid7(), secrets.token_hex(_SECRET_BYTES)
+    row = await directory.fetchrow(
+        _SQL["create_api_key"],
+        key_id,
+        _hashed(secret),
+        org_id,
+        name,
+        msgspec.json.encode(roles).decode(),
+        created_by,
+        now,
+        expires_at,
+        API_KEYS_PER_ORG_MAX,
+    )
+    if row is None:
+        reason = f"The organisation has {API_KEYS_PER_ORG_MAX} keys. Revoke one first."
+        raise SeraiError(Code.RULE, reason)
+    return _api_key(row), f"{PREFIX}{key_id.hex}_{secret}"
+
+
+async def list_api_keys(directory: Connection, org_id: int) -> list[ApiKey]:
+    """Return the organisation's keys, newest first; revoked ones for as long as their row is
+    kept.
+    """
+    rows = await directory.fetch(_SQL["list_api_keys"], org_id, 2 * API_KEYS_PER_ORG_MAX)
+    return [_api_key(row) for row in rows]
+
+
+async def api_key_of_id(directory: Connection, key_id: UUID) -> ApiKey | None:
+    """Return the key, None if there is none."""
+    row = await directory.fetchrow(_SQL["api_key"], key_id)
+    return None if row is None else _api_key(row)
+
+
+async def revoke_api_key(
+    directory: Connection, *, org_id: int, key_id: UUID, now: datetime
+) -> None:
+    """End a key of the organisation for good. Again does nothing more.
+
+    Raises:
+        SeraiError: `not_found` if the organisation has no such key.
+    """
+    if await directory.fetchval(_SQL["revoke_api_key"], org_id, key_id, now) is None:
+        raise SeraiError(Code.NOT_FOUND)
+
+
+class ApiKeys:
+    """Checks presented keys.
+
+    Attributes:
+        reads: of the directory so far.
+    """
+
+    def __init__(self, connections: Connections, clock: Clock) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._known: Bounded[bytes, tuple[ApiKey, datetime]] = Bounded(API_KEY_CACHE_MAX)
+        self.reads = 0
+
+    async def resolve(self, text: str) -> ApiKey:
+        """Return the live key behind `text`.
+
+        Raises:
+            SeraiError: `unauthenticated`; `unavailable` and its kin while the directory is away.
+        """
+        parts = _FORM.fullmatch(text)
+        if parts is None:
+            raise SeraiError(Code.UNAUTHENTICATED)
+        key_id, digest = UUID(parts[1]), _hashed(parts[2])
+        now = self._clock.now()
+        name = key_id.bytes + digest
+        held = self._known.get(name)
+        if held is None or not 0 <= (now - held[1]).total_seconds() < IDENTITY_STALE_SECONDS_MAX:
+            held = (await self._read(key_id, digest, now), now)
+            self._known.put(name, held)
+        key = held[0]
+        if key.expires_at is not None and key.expires_at <= now:
+            raise SeraiError(Code.UNAUTHENTICATED, "The API key has expired.")
+        return key
+
+    def forget(self) -> None:
+        """Check every key again; for the process that has just revoked one."""
+        self._known.clear()
+
+    async def _read(self, key_id: UUID, digest: bytes, now: datetime) -> ApiKey:
+        self.reads += 1
+        async with self._connections.connection() as directory:
+            row = await directory.fetchrow(_SQL["api_key"], key_id)
+            stored = bytes(row["key_sha256"]) if row is not None else bytes(len(digest))
+            same = hmac.compare_digest(stored, digest)
+            if row is None or not same or row["revoked_at"] is not None:
+                raise SeraiError(Code.UNAUTHENTICATED)
+            await directory.execute(_SQL["api_key_used"], key_id, now)
+        return _api_key(row)
+
+
+def _hashed(secret: str) -> bytes:
+    """Return what is stored of a secret. Plain SHA-256: 256 random bits need no salt and no
+    cost.
+    """
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _api_key(row: Record) -> ApiKey:
+    return ApiKey(
+        key_id=row["api_key_id"],
+        org_id=row["org_id"],
+        name=row["name"],
+        roles=msgspec.json.decode(row["roles"], type=tuple[KeyRole, ...]),
+        created_by=row["created_by"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        last_used_at=row["last_used_at"],
+    )

@@ -1,0 +1,77 @@
+"""The caller: every request resolves to one (organisation, user, grant).
+
+Owns the answer to "who asks, and what may they see and do". A grant is a set of (role, scope);
+channels follow from it. Never decides about a single field: a restricted field lives in a
+collection of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from serai.core.channels import ChannelSet, normal
+from serai.core.ids import ALL_SCOPES, ORG_SCOPE
+from serai.model import Vertical
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Roles of one user in one organisation.
+
+    Attributes:
+        version: `grants_version` of the organisation when it was read.
+        by_scope: scope -> roles; `ALL_SCOPES` for roles at every property.
+        channels: what may be read.
+    """
+
+    version: int
+    by_scope: dict[UUID, frozenset[str]]
+    channels: ChannelSet
+
+    @classmethod
+    def from_memberships(
+        cls, vertical: Vertical, version: int, memberships: Iterable[tuple[str, UUID | None]]
+    ) -> Grant:
+        """Build the grant from (role, property or None for all) pairs."""
+        by_scope: dict[UUID, set[str]] = {}
+        channels: dict[UUID, int] = {}
+        for role, property_id in memberships:
+            scope = ALL_SCOPES if property_id is None else property_id
+            by_scope.setdefault(scope, set()).add(role)
+            channels[scope] = channels.get(scope, 0) | vertical.readable_mask(
+                role, organisation=False
+            )
+            channels[ORG_SCOPE] = channels.get(ORG_SCOPE, 0) | vertical.readable_mask(
+                role, organisation=True
+            )
+        return cls(version, {s: frozenset(r) for s, r in by_scope.items()}, normal(channels))
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks. It is the `Actor` that rules see. For a `machine`, `user_id` is the id of its API
+    key. `device_id` tells the audit record from where: the session (the directory knows its
+    device), or the key.
+    """
+
+    org_id: int
+    user_id: UUID
+    grant: Grant
+    vertical: Vertical
+    machine: bool = False
+    device_id: UUID | None = None
+
+    def roles(self, scope: UUID) -> frozenset[str]:
+        """Return the roles at the scope; for the organisation itself, the roles held at any
+        property.
+        """
+        if scope == ORG_SCOPE:
+            return frozenset[str]().union(*self.grant.by_scope.values())
+        everywhere = self.grant.by_scope.get(ALL_SCOPES, frozenset[str]())
+        return everywhere | self.grant.by_scope.get(scope, frozenset[str]())
+
+    def may(self, collection: str, action: str, scope: UUID) -> bool:
+        """Tell whether a role at the scope allows the action."""
+        return self.vertical.allows(self.roles(scope), collection, action)

@@ -1,0 +1,451 @@
+"""The coalescer: waiting writes of many organisations become one transaction.
+
+Owns the queue between requests and a shard. Promises: at most 64 writes or what is waiting, no
+artificial delay; one transaction in flight per organisation; writes of one organisation in the
+order of their arrival as far as rows allow, mutations of one device always in order; an answer for
+each write of its own, so a refused one never fails its neighbours. Never retries a write whose
+outcome is unknown (a lost connection): the caller sends it again under the same key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import assert_never
+from uuid import UUID
+
+from serai.core.clock import Clock, SystemClock
+from serai.core.errors import Code, SeraiError
+from serai.core.limits import COALESCE_WRITES_MAX, QUEUED_WRITES_MAX, WRITE_ATTEMPTS_MAX
+from serai.log.decide import NeedRows, decide, denied, plan_denial, plan_refusal
+from serai.log.denials import RECORDED, Denials
+from serai.log.intent import WriteAnswer, WriteIntent
+from serai.log.replies import lost_reply, refusal_again_reply, with_version
+from serai.model import Vertical
+from serai.ports.store import (
+    Committed,
+    Failed,
+    Fenced,
+    Gap,
+    IdempotencyKey,
+    MutationKey,
+    Outcome,
+    PlannedWrite,
+    Replayed,
+    RowKey,
+    Stale,
+    Store,
+    StoredRow,
+)
+from serai.telemetry.exchange import CURRENT, Exchange
+from serai.telemetry.recorder import SILENT, Recorder
+
+_EPOCHS_KEPT_MAX = 1_000_000
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A write in the queue."""
+
+    intent: WriteIntent
+    answer: asyncio.Future[WriteAnswer]
+    attempts: int = 0
+    refused_by: SeraiError | None = None
+    """Set when the database refused a mutation: the next attempt records that."""
+    since: float = field(default_factory=perf_counter)
+    exchange: Exchange | None = field(default_factory=CURRENT.get)
+
+
+@dataclass(slots=True)
+class _Organisation:
+    """The waiting writes of one organisation; `busy` while a transaction of it is in flight."""
+
+    waiting: deque[_Waiting] = field(default_factory=deque[_Waiting])
+    busy: bool = False
+
+
+class Coalescer:
+    """The write path of one shard.
+
+    Args:
+        store: the shard.
+        vertical: the declaration that decides.
+        clock: time for rules.
+        lanes: transactions in flight at most, of different organisations.
+        writes_max: writes of one transaction.
+        recorder: is told what becomes of writes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        vertical: Vertical,
+        *,
+        clock: Clock | None = None,
+        lanes: int = 4,
+        writes_max: int = COALESCE_WRITES_MAX,
+        recorder: Recorder = SILENT,
+    ) -> None:
+        """Start with an empty queue; nothing runs before the first write."""
+        self._store = store
+        self._vertical = vertical
+        self._clock = clock or SystemClock()
+        self._lanes = lanes
+        self._writes_max = writes_max
+        self._recorder = recorder
+        self._organisations: dict[int, _Organisation] = {}
+        self._ready: deque[int] = deque()
+        self._queued = 0
+        self._epochs: dict[int, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._denials = Denials(lambda intent: Coalescer.enqueue(self, intent))
+
+    @property
+    def queued(self) -> int:
+        """Writes that wait for a transaction."""
+        return self._queued
+
+    async def submit(self, intent: WriteIntent) -> WriteAnswer:
+        """Return the answer when the write is durable.
+
+        Raises:
+            SeraiError: the write was refused (never for a mutation that was judged: its answer says
+                so), or the shard cannot take it now.
+        """
+        return await self.enqueue(intent)
+
+    def enqueue(self, intent: WriteIntent) -> asyncio.Future[WriteAnswer]:
+        """Put the write into the queue now; writes of one organisation keep the order of these
+        calls.
+        """
+        if self._queued >= QUEUED_WRITES_MAX:
+            raise SeraiError(
+                Code.OVERLOADED, "Too many writes wait for this shard.", retry_after_seconds=1
+            )
+        waiting = _Waiting(intent, asyncio.get_running_loop().create_future())
+        organisation = self._organisations.get(intent.org_id)
+        if organisation is None:
+            organisation = self._organisations[intent.org_id] = _Organisation()
+        organisation.waiting.append(waiting)
+        self._queued += 1
+        if len(organisation.waiting) == 1 and not organisation.busy:
+            self._ready.append(intent.org_id)
+        if len(self._tasks) < self._lanes:
+            self._start_lane()
+        return waiting.answer
+
+    async def drain(self) -> None:
+        """Wait until nothing is queued or in flight."""
+        self._denials.flush()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _start_lane(self) -> None:
+        if len(self._tasks) < self._lanes and self._ready:
+            # A lane serves many requests and is none of them, so it knows none of them.
+            task = asyncio.get_running_loop().create_task(self._lane(), context=Context())
+            self._tasks.add(task)
+            # For a lane that was cancelled.
+            task.add_done_callback(self._tasks.discard)
+
+    async def _lane(self) -> None:
+        """Run transactions until nothing is ready."""
+        task = asyncio.current_task()
+        assert task is not None, "a lane is a task"
+        while batch := self._take():
+            try:
+                again = await self._run(batch)
+            except Exception as error:  # noqa: BLE001 - every waiter of the batch gets it; a lane must not die with it
+                again = []
+                for each in batch:
+                    _fail(each, error)
+                exchanges = [each.exchange for each in batch if each.exchange is not None]
+                self._recorder.batch_failed(len(batch), error, exchanges)
+            self._give_back(batch, again)
+        # Not in a callback of the task: that runs later, and a write that comes between would be
+        # left to a lane that has gone.
+        self._tasks.discard(task)
+
+    def _take(self) -> list[_Waiting]:
+        """Take waiting writes of organisations that have nothing in flight, oldest organisation
+        first.
+        """
+        batch: list[_Waiting] = []
+        while self._ready and len(batch) < self._writes_max:
+            organisation = self._organisations[self._ready.popleft()]
+            organisation.busy = True
+            while organisation.waiting and len(batch) < self._writes_max:
+                batch.append(organisation.waiting.popleft())
+        self._queued -= len(batch)
+        return batch
+
+    def _give_back(self, batch: Sequence[_Waiting], again: Sequence[_Waiting]) -> None:
+        """Release the organisations of a batch; put writes to be decided again before those that
+        came later.
+        """
+        for each in reversed(again):
+            self._organisations[each.intent.org_id].waiting.appendleft(each)
+        self._queued += len(again)
+        for org_id in dict.fromkeys(each.intent.org_id for each in batch):
+            organisation = self._organisations[org_id]
+            organisation.busy = False
+            if organisation.waiting:
+                self._ready.append(org_id)
+            else:
+                del self._organisations[org_id]
+
+    async def _run(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """Decide and commit a batch. Returns the writes to be tried again, in order."""
+        await self._learn_epochs(batch)
+        with self._recorder.span("serai.decide", (w.exchange for w in batch)):
+            planned = await self._decide_all([w for w in batch if not w.answer.cancelled()])
+        admitted, deferred = _admit(planned)
+        if not admitted:
+            return deferred
+        outcomes = await self._commit(admitted)
+        stale: list[_Waiting] = []
+        stopped: dict[tuple[int, UUID] | None, _Waiting] = {}
+        for (waiting, plan), outcome in zip(admitted, outcomes, strict=True):
+            if isinstance(outcome, Committed):
+                _answer(waiting, plan, outcome.version)
+                continue
+            device = _device(plan)
+            first = stopped.get(device)
+            if first is not None and isinstance(outcome, Stale):
+                # Not judged, because an earlier mutation of its device is not in: no attempt of its
+                # own, else eight refusals in a queue would exhaust all that come after them.
+                error = _error_of(first)
+                if error is None:
+                    stale.append(waiting)
+                else:
+                    _fail(waiting, error)
+                continue
+            again = not await self._settle(waiting, plan, outcome)
+            if again:
+                stale.append(waiting)
+            if device is not None and (again or _error_of(waiting) is not None):
+                stopped[device] = waiting
+        if not stale:
+            return deferred
+        position = {id(w): n for n, w in enumerate(batch)}
+        return sorted([*stale, *deferred], key=lambda w: position[id(w)])
+
+    async def _commit(self, admitted: Sequence[tuple[_Waiting, PlannedWrite]]) -> list[Outcome]:
+        """Commit, and tell how it went."""
+        began = perf_counter()
+        with self._recorder.span("serai.commit", (waiting.exchange for waiting, _ in admitted)):
+            outcomes = await self._store.commit([plan for _, plan in admitted])
+        if self._recorder is not SILENT:
+            self._recorder.batch(len(admitted), perf_counter() - began)
+            for (waiting, plan), outcome in zip(admitted, outcomes, strict=True):
+                kind = type(outcome).__name__.lower()
+                self._recorder.write(kind, plan.org_id, len(plan.ops), began - waiting.since)
+        return outcomes
+
+    async def _learn_epochs(self, batch: Sequence[_Waiting]) -> None:
+        for waiting in batch:
+            org_id = waiting.intent.org_id
+            if org_id not in self._epochs:
+                head = await self._store.head(org_id)
+                if len(self._epochs) >= _EPOCHS_KEPT_MAX:
+                    self._epochs.clear()
+                self._epochs[org_id] = 0 if head is None else head.epoch
+
+    async def _decide_all(self, batch: list[_Waiting]) -> list[tuple[_Waiting, PlannedWrite]]:
+        """Decide every write on rows read together: one read for the rows named, one for those the
+        rules ask for.
+        """
+        rows: dict[RowKey, StoredRow | None] = {}
+        planned: dict[int, tuple[_Waiting, PlannedWrite]] = {}
+        undecided = list(enumerate(batch))
+        one_org = len({waiting.intent.org_id for waiting in batch}) == 1
+        while undecided:
+            needed: dict[RowKey, None] = {}
+            again: list[tuple[int, _Waiting]] = []
+            for number, waiting in undecided:
+                try:
+                    plan = self._decide_one(waiting, rows)
+                except NeedRows as need:
+                    again.append((number, waiting))
+                    if one_org and not rows:
+                        # Neighbours in one organisation ask for the same few rows (its properties,
+                        # its accounts): read these now, and most of them decide at once.
+                        rows.update(zip(need.keys, await self._store.read(need.keys), strict=True))
+                    else:
+                        needed.update(dict.fromkeys(need.keys))
+                except SeraiError as error:
+                    await self._refuse(waiting, error, rows)
+                except Exception as error:  # noqa: BLE001 - a rule that fails fails its own write only
+                    _fail(waiting, error)
+                else:
+                    planned[number] = (waiting, plan)
+            if needed:
+                keys = list(needed)
+                rows.update(zip(keys, await self._store.read(keys), strict=True))
+            undecided = again
+        return [planned[number] for number in sorted(planned)]
+
+    async def _refuse(
+        self, waiting: _Waiting, error: SeraiError, rows: Mapping[RowKey, StoredRow | None]
+    ) -> None:
+        """Refuse a write, unless it is the repetition of one that was applied: that one gets its
+        first answer.
+        """
+        once = waiting.intent.once
+        if isinstance(once, IdempotencyKey):
+            earlier = await self._store.replayed(
+                waiting.intent.org_id, once, waiting.intent.body_hash
+            )
+            if earlier is not None and earlier.reply is not None:
+                if earlier.same_body:
+                    text = with_version(earlier.reply, earlier.version)
+                    _settled(waiting, WriteAnswer(earlier.version, text, replayed=True))
+                    return
+                error = SeraiError(Code.KEY_REUSED)
+        intent = waiting.intent
+        wish = intent.rows[0]
+        row = rows.get((intent.org_id, wish.collection.number, wish.id))
+        self._deny(intent, error, None if row is None else row.scope)
+        _fail(waiting, error)
+
+    def _deny(self, intent: WriteIntent, error: SeraiError, scope: UUID | None) -> None:
+        """Record that a request was refused. An import reports its own lines."""
+        if intent.via == "rest" and error.code in RECORDED:
+            self._denials.note(intent, denied(intent, error, scope))
+
+    def _decide_one(self, waiting: _Waiting, rows: dict[RowKey, StoredRow | None]) -> PlannedWrite:
+        intent, now = waiting.intent, self._clock.now()
+        # Unknown again if it was dropped meanwhile: the fence then tells it.
+        epoch = intent.epoch or self._epochs.get(intent.org_id, 0)
+        if intent.denial is not None:
+            return plan_denial(intent, intent.denial, epoch=epoch)
+        if waiting.refused_by is not None:
+            return plan_refusal(self._vertical, intent, waiting.refused_by, epoch=epoch, now=now)
+        return decide(
+            self._vertical, intent, rows, epoch=epoch, now=now, new_ids=waiting.attempts == 0
+        )
+
+    async def _settle(self, waiting: _Waiting, plan: PlannedWrite, outcome: Outcome) -> bool:
+        """Answer the write; False if it must be tried again."""
+        once = waiting.intent.once
+        match outcome:
+            case Committed(version):
+                _answer(waiting, plan, version)
+            case Replayed(version, reply, same_body):
+                if not same_body:
+                    _fail(waiting, SeraiError(Code.KEY_REUSED))
+                else:
+                    text = (
+                        await self._lost(waiting, version)
+                        if reply is None
+                        else with_version(reply, version)
+                    )
+                    _settled(waiting, WriteAnswer(version, text, replayed=True))
+            case Stale():
+                return self._again(waiting)
+            case Gap(expected):
+                _fail(waiting, SeraiError(Code.MUTATION_GAP, extra={"expected": expected}))
+            case Fenced(code, epoch):
+                return self._fenced(waiting, plan, code, epoch)
+            case Failed(code, detail, fields):
+                error = SeraiError(code, detail, errors=tuple((name, detail) for name in fields))
+                if (
+                    isinstance(once, MutationKey)
+                    and waiting.refused_by is None
+                    and code is not Code.DEVICE_UNKNOWN
+                ):
+                    waiting.refused_by = error
+                    return self._again(waiting)
+                self._deny(waiting.intent, error, plan.ops[0].scope if plan.ops else None)
+                _fail(waiting, error)
+            case _:
+                assert_never(outcome)
+        return True
+
+    def _fenced(self, waiting: _Waiting, plan: PlannedWrite, code: Code, epoch: int) -> bool:
+        """Try again under the epoch that the fence told, unless the write is of another one."""
+        org_id = waiting.intent.org_id
+        if epoch and waiting.intent.epoch not in (0, epoch):
+            _fail(waiting, SeraiError(Code.MUST_REFETCH))
+            return True
+        if epoch and epoch != plan.epoch:
+            self._epochs[org_id] = epoch
+            return self._again(waiting)
+        self._epochs.pop(org_id, None)
+        _fail(waiting, SeraiError(code, retry_after_seconds=1))
+        return True
+
+    def _again(self, waiting: _Waiting) -> bool:
+        waiting.attempts += 1
+        if waiting.attempts < WRITE_ATTEMPTS_MAX:
+            return False
+        _fail(waiting, SeraiError(Code.CONTENDED, retry_after_seconds=1))
+        return True
+
+    async def _lost(self, waiting: _Waiting, version: int) -> str:
+        """Return what is known of a mutation whose reply is not kept any more: refusals are kept
+        for good.
+        """
+        once = waiting.intent.once
+        assert isinstance(once, MutationKey), "the reply of a key is kept as long as the key"
+        kept = await self._store.refusal(waiting.intent.org_id, once.device_id, once.number)
+        if kept is not None:
+            return refusal_again_reply(once.number, kept.refusal)
+        return lost_reply(once.number, waiting.intent.rows[0].id, version)
+
+
+def _admit(
+    planned: Sequence[tuple[_Waiting, PlannedWrite]],
+) -> tuple[list[tuple[_Waiting, PlannedWrite]], list[_Waiting]]:
+    """Split a batch into writes that do not meet in any row, and those that must wait for them.
+
+    A write that looks at a row which an earlier one of the batch changes was decided too early. A
+    device whose mutation waits makes its later ones wait.
+    """
+    written: set[RowKey] = set()
+    halted: set[tuple[int, UUID]] = set()
+    keys: set[tuple[int, object]] = set()
+    admitted: list[tuple[_Waiting, PlannedWrite]] = []
+    deferred: list[_Waiting] = []
+    for waiting, plan in planned:
+        once = plan.once
+        device = _device(plan)
+        touched = [(plan.org_id, item.collection, item.id) for item in plan.reads]
+        doubled = once is not None and (plan.org_id, once) in keys
+        if doubled or device in halted or not written.isdisjoint(touched):
+            deferred.append(waiting)
+            if device is not None:
+                halted.add(device)
+            continue
+        written.update([(plan.org_id, op.collection, op.id) for op in plan.ops])
+        keys.add((plan.org_id, once))
+        admitted.append((waiting, plan))
+    return admitted, deferred
+
+
+def _device(plan: PlannedWrite) -> tuple[int, UUID] | None:
+    """Return whose order the write keeps, None if it is no mutation."""
+    return (plan.org_id, plan.once.device_id) if isinstance(plan.once, MutationKey) else None
+
+
+def _error_of(waiting: _Waiting) -> BaseException | None:
+    answer = waiting.answer
+    return answer.exception() if answer.done() and not answer.cancelled() else None
+
+
+def _answer(waiting: _Waiting, plan: PlannedWrite, version: int) -> None:
+    _settled(waiting, WriteAnswer(version, with_version(plan.reply, version)))
+
+
+def _settled(waiting: _Waiting, answer: WriteAnswer) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_result(answer)
+
+
+def _fail(waiting: _Waiting, error: BaseException) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)

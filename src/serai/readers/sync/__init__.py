@@ -1,0 +1,11 @@
+"""Sync: answers "what changed since my token?" (`pull`) and takes a device's queue (`push`).
+
+Owns the two operations of a device. Promises what each module says; keeps nothing about a device
+between two requests but the number of its last mutation. Never is on the write path: a push goes
+through the same coalescer as every other write.
+"""
+
+from serai.readers.sync.pull import GrantChanged, PullResult, pull
+from serai.readers.sync.push import push
+
+__all__ = ["GrantChanged", "PullResult", "pull", "push"]

@@ -1,0 +1,422 @@
+-- The one write path: a batch of writes of any organisations of this shard, in one call and one transaction.
+--
+-- Arguments are arrays: w_* one element a write, r_* one a row of a read set, o_* one a row to change or (op `refuse`) a
+-- refusal to record; r_write and o_write are positions in w_* (from 1). p_at: the moment, as the audit record says it.
+-- w_author, w_from, w_via: who did it, from which device, by which way; o_diff: of an update, its fields before and after.
+-- The answer has a row for each write:
+--   committed (version) | replayed (version, reply, same_body) | stale | gap (version = expected number)
+--   | fenced (version = epoch here, 0 if the organisation is not here; reply = state) | device | gone
+-- A violated constraint raises and applies nothing: the caller finds the write by halving the batch.
+CREATE FUNCTION serai.commit(
+    p_at text,
+    w_org bigint[], w_epoch integer[], w_kind text[], w_key text[], w_user uuid[], w_device uuid[], w_number bigint[],
+    w_hash bytea[], w_reply text[], w_grants boolean[], w_refusal text[],
+    w_author uuid[], w_from uuid[], w_via text[],
+    r_write integer[], r_collection smallint[], r_id uuid[], r_version bigint[],
+    o_write integer[], o_op text[], o_collection smallint[], o_id uuid[], o_scope uuid[], o_doc text[], o_changed text[],
+    o_diff text[]
+) RETURNS TABLE (outcome text, version bigint, reply text, same_body boolean)
+-- The owner's rights, for whoever may call it: the role of requests writes nowhere else.
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Plans are kept for the life of a connection, and the first are made while tables are empty, when reading a table whole
+-- looks cheapest. Every table here is read by its key, so the other ways are switched off: a single write took 3.9 ms
+-- of CPU on 20,000 rows before.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    n integer := cardinality(w_org);
+    outcomes text[] := array_fill(NULL::text, ARRAY[cardinality(w_org)]);
+    versions bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(w_org)]);
+    replies text[] := array_fill(NULL::text, ARRAY[cardinality(w_org)]);
+    numbers bigint[] := array_fill(0::bigint, ARRAY[cardinality(w_org)]);
+    sames boolean[] := array_fill(true, ARRAY[cardinality(w_org)]);
+    troubled boolean := false;
+    found_one record;
+    entry record;
+    applies record;
+    -- By position in o_*.
+    entry_numbers bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(o_write)]);
+    entry_hashes bytea[] := array_fill(NULL::bytea, ARRAY[cardinality(o_write)]);
+    -- One element an organisation: where it stands after this batch.
+    heads integer := 0;
+    head_orgs bigint[] := '{}';
+    head_versions bigint[] := '{}';
+    head_grants bigint[] := '{}';
+    head_numbers bigint[] := '{}';
+    head_hashes bytea[] := '{}';
+    last_version bigint;
+    last_number bigint;
+    last_hash bytea;
+BEGIN
+    -- Lock in key order: two processes with overlapping batches wait for each other, never in a ring.
+    PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (w_org) ORDER BY o.org_id FOR NO KEY UPDATE;
+
+    -- The fence, on what the lock shows.
+    FOR found_one IN
+        SELECT u.w, o.epoch, o.state
+        FROM unnest(w_org, w_epoch) WITH ORDINALITY AS u (org_id, epoch, w)
+        LEFT JOIN serai.org o ON o.org_id = u.org_id
+        WHERE o.org_id IS NULL OR o.state <> 'active' OR o.epoch <> u.epoch
+    LOOP
+        outcomes[found_one.w] := 'fenced';
+        numbers[found_one.w] := coalesce(found_one.epoch, 0);
+        replies[found_one.w] := coalesce(found_one.state, 'moved');
+        troubled := true;
+    END LOOP;
+
+    -- What happened before is not done again: keys by their reply, mutations by the device's number.
+    IF 'k' = ANY (w_kind) THEN
+        FOR found_one IN
+            SELECT u.w, p.version, p.reply, p.body_hash = u.hash AS same
+            FROM unnest(w_org, w_kind, w_key, w_hash) WITH ORDINALITY AS u (org_id, kind, key, hash, w)
+            JOIN serai.reply p ON p.org_id = u.org_id AND p.key = u.key
+            WHERE u.kind = 'k'
+        LOOP
+            IF outcomes[found_one.w] IS NULL THEN
+                outcomes[found_one.w] := 'replayed';
+                numbers[found_one.w] := found_one.version;
+                replies[found_one.w] := found_one.reply;
+                sames[found_one.w] := found_one.same;
+                troubled := true;
+            END IF;
+        END LOOP;
+    END IF;
+    IF 'm' = ANY (w_kind) THEN
+        FOR found_one IN
+            WITH asked AS (
+                SELECT u.w, u.org_id, u.key, u.user_id, u.device_id, u.number, u.hash,
+                       coalesce(d.number, 0) AS last,
+                       -- A device that is new here is its first user's, from this batch on.
+                       coalesce(d.user_id, first_value(u.user_id)
+                           OVER (PARTITION BY u.org_id, u.device_id ORDER BY u.w)) AS owner
+                FROM unnest(w_org, w_kind, w_key, w_user, w_device, w_number, w_hash) WITH ORDINALITY
+                     AS u (org_id, kind, key, user_id, device_id, number, hash, w)
+                LEFT JOIN serai.device d ON d.org_id = u.org_id AND d.device_id = u.device_id
+                WHERE u.kind = 'm'
+            ), counted AS (
+                SELECT a.*, a.last + count(*) FILTER (WHERE a.number > a.last)
+                       OVER (PARTITION BY a.org_id, a.device_id ORDER BY a.w) AS expected
+                FROM asked a
+            )
+            SELECT c.w, c.number, c.last, c.expected, c.user_id <> c.owner AS foreign_device,
+                   p.version, p.reply, coalesce(p.body_hash = c.hash, true) AS same
+            FROM counted c
+            LEFT JOIN serai.reply p ON c.number <= c.last AND p.org_id = c.org_id AND p.key = c.key
+            WHERE c.user_id <> c.owner OR c.number <> c.expected OR c.number <= c.last
+            ORDER BY c.w
+        LOOP
+            CONTINUE WHEN outcomes[found_one.w] IS NOT NULL;
+            troubled := true;
+            IF found_one.foreign_device THEN
+                outcomes[found_one.w] := 'device';
+            ELSIF found_one.number <= found_one.last THEN
+                outcomes[found_one.w] := 'replayed';
+                numbers[found_one.w] := coalesce(found_one.version, 0);
+                replies[found_one.w] := found_one.reply;
+                sames[found_one.w] := found_one.same;
+            ELSE
+                outcomes[found_one.w] := 'gap';
+                numbers[found_one.w] := found_one.expected;
+            END IF;
+        END LOOP;
+    END IF;
+
+    -- What the decision saw must still hold.
+    FOR found_one IN
+        SELECT DISTINCT r.w
+        FROM unnest(r_write, r_collection, r_id, r_version) AS r (w, collection, id, version)
+        LEFT JOIN serai.row x ON x.org_id = w_org[r.w] AND x.collection = r.collection AND x.id = r.id
+        WHERE coalesce(x.version, 0) <> r.version
+    LOOP
+        IF outcomes[found_one.w] IS NULL THEN
+            outcomes[found_one.w] := 'stale';
+            troubled := true;
+        END IF;
+    END LOOP;
+    IF 'insert' = ANY (o_op) THEN
+        FOR found_one IN
+            SELECT DISTINCT o.w
+            FROM unnest(o_write, o_op, o_collection, o_id) AS o (w, op, collection, id)
+            JOIN serai.tombstone t ON t.org_id = w_org[o.w] AND t.collection = o.collection AND t.id = o.id
+            WHERE o.op = 'insert'
+        LOOP
+            IF outcomes[found_one.w] IS NULL THEN
+                outcomes[found_one.w] := 'gone';
+                troubled := true;
+            END IF;
+        END LOOP;
+    END IF;
+
+    -- A device's mutations stay in order: after one that was not taken, none of this batch is, whatever was said of it.
+    IF troubled AND 'm' = ANY (w_kind) THEN
+        FOR found_one IN
+            SELECT later.w
+            FROM unnest(w_org, w_kind, w_device, w_number) WITH ORDINALITY AS later (org_id, kind, device_id, number, w)
+            WHERE later.kind = 'm' AND EXISTS (
+                SELECT 1
+                FROM unnest(w_org, w_device) WITH ORDINALITY AS earlier (org_id, device_id, w)
+                WHERE earlier.w < later.w AND earlier.org_id = later.org_id AND earlier.device_id = later.device_id
+                  AND outcomes[earlier.w] IN ('stale', 'gone', 'gap', 'fenced', 'device')
+            )
+        LOOP
+            outcomes[found_one.w] := 'stale';
+        END LOOP;
+    END IF;
+
+    -- The next numbers, in order of organisation, write and row: a version for each write that changes rows, an entry of
+    -- the audit record for each row and each refusal, and its hash, which covers the one before.
+    FOR entry IN
+        SELECT o.w, o.n, o.op <> 'refuse' AS changes, g.org_id, g.version, g.audit_number, g.audit_hash,
+               concat_ws(E'\n', p_at, w_author[o.w], coalesce(w_from[o.w]::text, ''), w_via[o.w], o.op, o.collection, o.id,
+                         o.scope, coalesce(o.diff, o.doc)) AS said
+        FROM unnest(o_write, o_op, o_collection, o_id, o_scope, o_doc, o_diff) WITH ORDINALITY
+             AS o (w, op, collection, id, scope, doc, diff, n)
+        JOIN serai.org g ON g.org_id = w_org[o.w]
+        WHERE outcomes[o.w] IS NULL
+        ORDER BY g.org_id, o.w, o.n
+    LOOP
+        IF head_orgs[heads] IS DISTINCT FROM entry.org_id THEN
+            heads := heads + 1;
+            head_orgs[heads] := entry.org_id;
+            head_grants[heads] := NULL;
+            last_version := entry.version;
+            last_number := entry.audit_number;
+            last_hash := entry.audit_hash;
+        END IF;
+        IF entry.changes AND versions[entry.w] IS NULL THEN
+            last_version := last_version + 1;
+        END IF;
+        versions[entry.w] := last_version;
+        last_number := last_number + 1;
+        last_hash := sha256(last_hash
+            || convert_to(concat_ws(E'\n', entry.org_id, last_number, last_version, entry.said), 'UTF8'));
+        entry_numbers[entry.n] := last_number;
+        entry_hashes[entry.n] := last_hash;
+        head_versions[heads] := last_version;
+        head_numbers[heads] := last_number;
+        head_hashes[heads] := last_hash;
+        IF w_grants[entry.w] THEN
+            head_grants[heads] := last_version;
+        END IF;
+    END LOOP;
+    -- A write without rows has the version of the one before it.
+    IF array_position(versions, NULL) IS NOT NULL THEN
+        FOR found_one IN
+            SELECT u.w, coalesce(max(versions[u.w]) OVER (PARTITION BY u.org_id ORDER BY u.w), o.version) AS version
+            FROM unnest(w_org) WITH ORDINALITY AS u (org_id, w)
+            LEFT JOIN serai.org o ON o.org_id = u.org_id
+        LOOP
+            versions[found_one.w] := found_one.version;
+        END LOOP;
+    END IF;
+    UPDATE serai.org o
+    SET version = h.version, grants_version = coalesce(h.grants_version, o.grants_version), audit_number = h.number,
+        audit_hash = h.hash
+    FROM unnest(head_orgs, head_versions, head_grants, head_numbers, head_hashes)
+         AS h (org_id, version, grants_version, number, hash)
+    WHERE o.org_id = h.org_id;
+
+    -- Rows: typed tables first (they look at the old row), collection by collection in order of dependency.
+    FOR applies IN
+        SELECT c.position, c.apply_function, c.remove_function,
+               array_agg(w_org[o.w] ORDER BY o.n) FILTER (WHERE o.op <> 'delete') AS orgs,
+               array_agg(o.id ORDER BY o.n) FILTER (WHERE o.op <> 'delete') AS ids,
+               array_agg(o.doc ORDER BY o.n) FILTER (WHERE o.op <> 'delete') AS docs,
+               bool_or(o.op = 'update') AS updates
+        FROM unnest(o_write, o_op, o_collection, o_id, o_doc) WITH ORDINALITY AS o (w, op, collection, id, doc, n)
+        JOIN serai.collection c ON c.number = o.collection
+        WHERE outcomes[o.w] IS NULL AND o.op IN ('insert', 'update')
+        GROUP BY c.number
+        ORDER BY c.position
+    LOOP
+        EXECUTE 'SELECT ' || applies.apply_function || '($1, $2, $3, $4)'
+        USING applies.orgs, applies.ids, applies.docs, applies.updates;
+    END LOOP;
+    IF 'delete' = ANY (o_op) THEN
+        FOR applies IN
+            SELECT c.remove_function, array_agg(w_org[o.w] ORDER BY o.n) AS orgs, array_agg(o.id ORDER BY o.n) AS ids
+            FROM unnest(o_write, o_op, o_collection, o_id) WITH ORDINALITY AS o (w, op, collection, id, n)
+            JOIN serai.collection c ON c.number = o.collection
+            WHERE outcomes[o.w] IS NULL AND o.op = 'delete'
+            GROUP BY c.number
+            ORDER BY c.position DESC
+        LOOP
+            EXECUTE 'SELECT ' || applies.remove_function || '($1, $2)' USING applies.orgs, applies.ids;
+        END LOOP;
+        DELETE FROM serai.row x
+        USING unnest(o_write, o_op, o_collection, o_id) AS o (w, op, collection, id)
+        WHERE o.op = 'delete' AND outcomes[o.w] IS NULL
+          AND x.org_id = w_org[o.w] AND x.collection = o.collection AND x.id = o.id;
+        INSERT INTO serai.tombstone (org_id, collection, id, version)
+        SELECT w_org[o.w], o.collection, o.id, versions[o.w]
+        FROM unnest(o_write, o_op, o_collection, o_id) AS o (w, op, collection, id)
+        WHERE o.op = 'delete' AND outcomes[o.w] IS NULL;
+    END IF;
+    IF 'update' = ANY (o_op) THEN
+        UPDATE serai.row x
+        SET version = versions[o.w], doc = o.doc,
+            field_versions = coalesce(x.field_versions, '{}'::jsonb) || (
+                SELECT jsonb_object_agg(f.name, versions[o.w]) FROM unnest(string_to_array(o.changed, ',')) AS f (name)
+            )
+        FROM unnest(o_write, o_op, o_collection, o_id, o_doc, o_changed) AS o (w, op, collection, id, doc, changed)
+        WHERE o.op = 'update' AND outcomes[o.w] IS NULL
+          AND x.org_id = w_org[o.w] AND x.collection = o.collection AND x.id = o.id;
+    END IF;
+    INSERT INTO serai.row (org_id, collection, id, scope, version, created_version, doc)
+    SELECT w_org[o.w], o.collection, o.id, o.scope, versions[o.w], versions[o.w], o.doc
+    FROM unnest(o_write, o_op, o_collection, o_id, o_scope, o_doc) AS o (w, op, collection, id, scope, doc)
+    WHERE o.op = 'insert' AND outcomes[o.w] IS NULL;
+
+    INSERT INTO serai.log (org_id, version, ordinal, collection, scope, id, change)
+    SELECT w_org[o.w], versions[o.w], o.n - min(o.n) OVER (PARTITION BY o.w), o.collection, o.scope, o.id,
+           '{"id":"' || o.id || '","action":"' || o.op || '","version":' || versions[o.w]
+           || CASE WHEN o.op = 'delete' THEN '}' ELSE ',"data":' || o.doc || '}' END
+    FROM unnest(o_write, o_op, o_collection, o_id, o_scope, o_doc) WITH ORDINALITY
+         AS o (w, op, collection, id, scope, doc, n)
+    WHERE o.op <> 'refuse' AND outcomes[o.w] IS NULL;
+
+    INSERT INTO serai.audit
+        (org_id, number, at, version, user_id, device_id, row_id, scope, collection, op, via, content, hash)
+    SELECT w_org[o.w], entry_numbers[o.n], p_at::timestamptz, versions[o.w], w_author[o.w], w_from[o.w], o.id, o.scope,
+           o.collection, o.op, w_via[o.w], coalesce(o.diff, o.doc), entry_hashes[o.n]
+    FROM unnest(o_write, o_op, o_collection, o_id, o_scope, o_doc, o_diff) WITH ORDINALITY
+         AS o (w, op, collection, id, scope, doc, diff, n)
+    WHERE outcomes[o.w] IS NULL;
+
+    -- What makes it happen once.
+    INSERT INTO serai.reply (org_id, key, version, body_hash, reply)
+    SELECT u.org_id, u.key, versions[u.w], u.hash, u.reply
+    FROM unnest(w_org, w_kind, w_key, w_hash, w_reply) WITH ORDINALITY AS u (org_id, kind, key, hash, reply, w)
+    WHERE u.kind <> 'n' AND outcomes[u.w] IS NULL;
+    IF 'm' = ANY (w_kind) THEN
+        INSERT INTO serai.device AS d (org_id, device_id, user_id, number)
+        SELECT u.org_id, u.device_id, (array_agg(u.user_id))[1], max(u.number)
+        FROM unnest(w_org, w_kind, w_device, w_user, w_number) WITH ORDINALITY
+             AS u (org_id, kind, device_id, user_id, number, w)
+        WHERE u.kind = 'm' AND outcomes[u.w] IS NULL
+        GROUP BY u.org_id, u.device_id
+        ON CONFLICT (org_id, device_id) DO UPDATE SET number = excluded.number;
+        INSERT INTO serai.refusal
+            (org_id, device_id, number, user_id, outcome, code, reason, collection, row_id, scope, body)
+        SELECT u.org_id, u.device_id, u.number, u.user_id,
+               f.outcome, f.code, f.reason, f.collection, f.row_id, f.scope, f.body
+        FROM unnest(w_org, w_device, w_number, w_user, w_refusal) WITH ORDINALITY
+             AS u (org_id, device_id, number, user_id, refusal, w)
+        CROSS JOIN LATERAL json_to_record(u.refusal::json)
+             AS f (outcome text, code text, reason text, collection smallint, row_id uuid, scope uuid, body text)
+        WHERE u.refusal IS NOT NULL AND outcomes[u.w] IS NULL;
+    END IF;
+
+    RETURN QUERY
+    SELECT coalesce(outcomes[g.w], 'committed'),
+           CASE WHEN outcomes[g.w] IS NULL THEN versions[g.w] ELSE numbers[g.w] END,
+           replies[g.w], sames[g.w]
+    FROM generate_series(1, n) AS g (w)
+    ORDER BY g.w;
+END
+$$;
+
+-- Makes the partitions of a table by month from `first` to `last`, both included. Rows that the default partition holds
+-- for such a month are moved into it. It works with the owner's rights, so it takes only the table of a registered collection,
+-- by the column that this table is partitioned by.
+CREATE FUNCTION serai.ensure_months(schema_name text, table_name text, month_column text, first date, last date)
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    parent text := format('%I.%I', schema_name, table_name);
+    waiting text := format('%I.%I', schema_name, table_name || '_default');
+    month date := date_trunc('month', first)::date;
+    made integer := 0;
+    part text;
+    columns text;
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM serai.collection c
+        JOIN pg_partitioned_table p ON p.partrelid = to_regclass(parent) AND p.partstrat = 'r' AND p.partnatts = 1
+        JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0] AND a.attname = month_column
+        WHERE c.name = table_name AND c.apply_function = schema_name || '.apply_' || table_name
+    ) THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s is no collection by the month of %I', parent, month_column);
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('serai months ' || parent, 0));
+    WHILE month <= last LOOP
+        part := format('%I.%I', schema_name, table_name || to_char(month, '_YYYY_MM'));
+        IF to_regclass(part) IS NULL THEN
+            EXECUTE format('CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part, parent);
+            EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', part);
+            EXECUTE format(
+                'WITH moved AS (DELETE FROM %s WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %s SELECT * FROM moved',
+                waiting, month_column, month, month_column, (month + interval '1 month')::date, part);
+            EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
+                parent, part, month, (month + interval '1 month')::date);
+            made := made + 1;
+        END IF;
+        month := (month + interval '1 month')::date;
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+-- Makes the days of replies from yesterday to `ahead` days from now and drops those that are older than the time keys are kept.
+CREATE FUNCTION serai.turn_replies(ahead integer, keep_days integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+    day date := today;
+    part text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('serai replies', 0));
+    WHILE day <= today + ahead LOOP
+        part := 'serai.reply_' || to_char(day, 'YYYY_MM_DD');
+        IF to_regclass(part) IS NULL THEN
+            EXECUTE format('CREATE TABLE %s (LIKE serai.reply INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
+            EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', part);
+            EXECUTE format(
+                'WITH moved AS (DELETE FROM serai.reply_default WHERE created_on = %L RETURNING *) '
+                'INSERT INTO %s SELECT * FROM moved', day, part);
+            EXECUTE format('ALTER TABLE serai.reply ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)', part, day, day + 1);
+        END IF;
+        day := day + 1;
+    END LOOP;
+    FOR part IN
+        SELECT c.oid::regclass::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'serai.reply'::regclass AND c.relname ~ '^reply_\d{4}_\d\d_\d\d$'
+          AND to_date(right(c.relname, 10), 'YYYY_MM_DD') < today - keep_days
+    LOOP
+        EXECUTE 'DROP TABLE ' || part;
+    END LOOP;
+    DELETE FROM serai.reply_default WHERE created_on < today - keep_days;
+END
+$$;
+
+-- Makes the partitions of the audit record from this month to `ahead` months from now. A month that the default partition
+-- has entries of stays there: an entry is never moved.
+CREATE FUNCTION serai.turn_audit(ahead integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    month timestamptz := date_trunc('month', now(), 'UTC');
+    after timestamptz;
+    part text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('serai audit', 0));
+    FOR n IN 0..ahead LOOP
+        after := date_trunc('month', month + interval '32 days', 'UTC');
+        part := 'serai.audit_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
+        IF to_regclass(part) IS NULL
+            -- no org_id: the month of every organisation
+            AND NOT EXISTS (SELECT 1 FROM serai.audit_default d WHERE d.at >= month AND d.at < after)
+        THEN
+            EXECUTE format('CREATE TABLE %s (LIKE serai.audit INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
+            EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', part);
+            EXECUTE format('ALTER TABLE serai.audit ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)', part, month, after);
+            EXECUTE format(
+                'CREATE TRIGGER never_emptied BEFORE TRUNCATE ON %s FOR EACH STATEMENT '
+                'EXECUTE FUNCTION serai.refuse_change()', part);
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER append_only', part);
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER never_emptied', part);
+        END IF;
+        month := after;
+    END LOOP;
+END
+$$;

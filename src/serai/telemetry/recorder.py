@@ -1,0 +1,63 @@
+"""The recorder: what the parts of Serai tell, and to whom.
+
+Owns the list of things that are told, one method each. `Recorder` itself records nothing: it is the
+default everywhere, so the pure parts run the same in the simulation and in a server. Promises that
+no method raises, waits or keeps an argument. Never is asked anything back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+from serai.telemetry.exchange import Exchange
+
+_NO_SPAN: Final = nullcontext()
+
+
+class Recorder:
+    """Records nothing."""
+
+    def begin(self, exchange: Exchange) -> None:
+        """Tell that a request has come."""
+
+    def end(self, exchange: Exchange, status: int, sent_bytes: int) -> None:
+        """Tell how it ended; status 0 if nobody was left to answer."""
+
+    def span(
+        self, name: str, exchanges: Iterable[Exchange | None] = ()
+    ) -> AbstractContextManager[object]:
+        """Return the frame of a piece of work that is done for the present exchange, or for those
+        given.
+        """
+        del name, exchanges
+        return _NO_SPAN
+
+    def batch(self, writes: int, seconds: float) -> None:
+        """Tell that a transaction with so many writes came back after so long."""
+
+    def batch_failed(self, writes: int, error: BaseException, exchanges: list[Exchange]) -> None:
+        """Tell that a transaction failed for all of its writes."""
+
+    def write(self, outcome: str, org_id: int, rows: int, waited_seconds: float) -> None:
+        """Tell what became of one write of a transaction."""
+
+    def pulled(self, result: str, changes: int) -> None:
+        """Tell about a page of sync: `changes`, `unchanged`, `filling` or `must_refetch`."""
+
+    def pushed(self, outcome: str, code: str | None, *, replayed: bool) -> None:
+        """Tell about one mutation's result, and the code of a refusal."""
+
+    def signed_in(self, outcome: str) -> None:
+        """Tell about a sign-in: `ok` or the error's code."""
+
+    def refreshed(self, outcome: str) -> None:
+        """Tell about a refresh: `ok` or the error's code."""
+
+    def upkeep(self, task: str, *, done: bool) -> None:
+        """Tell about one round of upkeep."""
+
+
+SILENT: Final = Recorder()
+"""The one that records nothing."""

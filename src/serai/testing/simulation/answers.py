@@ -1,0 +1,167 @@
+"""The oracle of answers: each is judged when it leaves the server, before the network has it.
+
+Owns what an answer may say: the first answer again on a replay (I4), nothing of another
+organisation (I5), nothing outside the caller's channels (I6), no token that goes back or that is
+somebody else's (I7), every committed change of a channel (I8), all rows of a write together (I9),
+no token continued below the horizon (I10), nothing older than what was committed when the request
+arrived (I11). Never changes anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from serai.core.token import SinceToken, TokenSealer
+from serai.testing.simulation.history import History, RowId
+from serai.testing.simulation.neighbour import CANARY
+from serai.testing.simulation.server import FORGER, NEIGHBOUR, Exchange
+from serai.testing.simulation.tokens import Tokens, is_complete, scopes, stands_for
+
+_ERRORS: Final = frozenset(
+    {"deadline", "unavailable", "contended", "mutation_gap", "must_refetch", "unauthenticated"}
+)
+"""What a device may be told in a run; anything else is a defect."""
+
+
+class Answers:
+    """The judge of one run's answers."""
+
+    def __init__(self, history: History, sealer: TokenSealer) -> None:
+        """Start with nothing seen."""
+        self.tokens = Tokens(sealer)
+        self._history = history
+        self._trace = history.trace
+        self._replies: dict[tuple[UUID, int], Any] = {}
+
+    def judge(self, exchange: Exchange) -> None:
+        """Judge an answer of the server."""
+        reply = exchange.reply
+        if reply.status == 304:
+            self._trace.branch("not_modified")
+            return
+        answer = msgspec.json.decode(reply.body)
+        request = msgspec.json.decode(exchange.body)
+        if exchange.user == NEIGHBOUR:
+            self._other_side(exchange, answer)
+            return
+        quiet = not _marked(reply.body.decode())
+        self._trace.require(quiet, f"I5: {exchange.device} was sent the neighbour's words")
+        if exchange.device == FORGER:
+            self._forged(exchange, answer)
+            return
+        if reply.status != 200:
+            self._trace.branch(f"error_{answer['code']}")
+            known = answer["code"] in _ERRORS
+            self._trace.require(known, f"the server answers {answer['code']}: {answer['detail']}")
+            return
+        if exchange.kind == "pull":
+            self._page(exchange, request, answer)
+            return
+        for result in answer["results"]:
+            self._result(UUID(request["deviceId"]), result)
+        if answer.get("pull") is not None:
+            self._page(exchange, request["pull"], answer["pull"])
+
+    def _forged(self, exchange: Exchange, answer: dict[str, Any]) -> None:
+        """Judge the answer to a token that is not the caller's."""
+        if exchange.reply.status < 500 and answer.get("code") != "unauthenticated":
+            refused = answer.get("code") == "token_invalid"
+            self._trace.require(refused, f"I7: a forged token was answered {exchange.reply}")
+            self._trace.branch("error_token_invalid", refused)
+
+    def _other_side(self, exchange: Exchange, answer: dict[str, Any]) -> None:
+        """Judge an answer to the neighbour: every row has the neighbour's mark."""
+        if exchange.reply.status != 200:
+            if exchange.device == FORGER:
+                self._forged(exchange, answer)
+            return
+        self._trace.require(exchange.device != FORGER, "I7: the hotel's token opened next door")
+        for part in answer["collections"]:
+            foreign = [c["id"] for c in part["changes"] if not _marked(str(c.get("data", CANARY)))]
+            self._trace.require(not foreign, f"I5: the neighbour was sent {part['name']} {foreign}")
+
+    def _result(self, device_id: UUID, result: dict[str, Any]) -> None:
+        replayed = result.pop("replayed", False)
+        self._trace.branch("replayed_answer", replayed)
+        first = self._replies.setdefault((device_id, result["number"]), result)
+        same = first == result or (replayed and _is_left_of(first, result))
+        self._trace.require(same, f"I4: {result['number']} was answered {first}, and now {result}")
+
+    def _page(self, exchange: Exchange, request: dict[str, Any], answer: dict[str, Any]) -> None:
+        behind = answer["version"] < exchange.version
+        self._trace.require(
+            not behind, f"I11: {exchange.device} was answered from {answer['version']}"
+        )
+        seen = self._history.channels(exchange.user, answer["version"])
+        asked = {each["name"]: each.get("sinceToken") for each in request["collections"]}
+        sent: dict[RowId, int] = {}
+        since = now = None
+        for part in answer["collections"]:
+            number = self._history.vertical.by_name[part["name"]].number
+            since = self.tokens.read(exchange.user, asked[part["name"]])
+            if part.get("mustRefetch", False):
+                self._trace.branch("must_refetch")
+                return
+            old = since is not None and since.position.version < exchange.floor
+            self._trace.require(not old, "I10: a token below the horizon was continued")
+            other = since is not None and since.position.epoch < exchange.epoch
+            self._trace.require(not other, "I10: a token of another epoch was continued")
+            for change in part["changes"]:
+                row = (number, UUID(change["id"]))
+                visible = self._history.channel_of(row) in seen
+                self._trace.require(visible, f"I6: {exchange.device} was sent {part['name']} {row}")
+                self._trace.branch("tombstone", change["action"] == "delete")
+                sent[row] = change["version"]
+            now = self.tokens.read(exchange.user, part["nextToken"])
+            self._count(part, since, now)
+        if since is not None and now is not None:
+            self._whole(exchange.device, since, now, sent)
+
+    def _whole(
+        self, device: str, since: SinceToken, now: SinceToken, sent: dict[RowId, int]
+    ) -> None:
+        """Judge that a page has every change between its two tokens that nothing supersedes."""
+        for version in range(since.position.version + 1, now.position.version + 1):
+            rows = self._history.written.get(version, ())
+            there = [row for row in rows if sent.get(row) == version]
+            for row in rows:
+                last = self._history.row_at(row, now.position.version)
+                assert last is not None, "it was written"
+                due = last.version == version and stands_for(since, last.scope, row)
+                if due and not is_complete(since, last.scope, row):
+                    # A fill that begins again leaves out what is newer than its page (decision 9).
+                    due = self._history.rows[row][-1] is last
+                if due and stands_for(now, last.scope, row) and row not in there:
+                    # With a part of its write it is torn, without it is missing.
+                    promise = "I9" if there else "I8"
+                    what = f"{promise}: {device} was not sent {row} of version {version}"
+                    self._trace.require(promise=False, message=what)
+                    return
+
+    def _count(
+        self, part: dict[str, Any], since: SinceToken | None, now: SinceToken | None
+    ) -> None:
+        self._trace.branch("fill", part.get("filling", False))
+        self._trace.branch("channel_lost", bool(part.get("purge")))
+        self._trace.branch("page_of_log", part["hasMore"] and not part.get("filling", False))
+        if since is not None and now is not None:
+            self._trace.branch("channel_gained", bool(scopes(now) - scopes(since)))
+            moved = now.position.version >= since.position.version
+            self._trace.require(moved, "I7: a token went back")
+
+
+def _marked(text: str) -> bool:
+    """Tell whether a text has something of the neighbour's."""
+    return CANARY in text or str(NEIGHBOUR) in text
+
+
+def _is_left_of(first: dict[str, Any], result: dict[str, Any]) -> bool:
+    """Tell whether an answer is what is left of the first one after its text was forgotten."""
+    if result.get("row") is not None:
+        return False
+    if first["status"] in ("applied", "merged"):
+        return result["status"] == "applied"
+    return (first["status"], first["code"]) == (result["status"], result["code"])

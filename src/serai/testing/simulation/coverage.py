@@ -1,0 +1,129 @@
+"""What a simulation must have reached: every fault that it can make, every branch of the protocol.
+
+Owns the two lists. Promises that they are complete both ways: `Trace` refuses a fault or a branch
+that is not listed, and a set of seeds in which a listed one never occurred has not shown what it
+claims, so it fails with the names. The client's transitions come from its own tables. Never counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from serai.client.states import CLIENT, COLLECTION, Event, Fill, Page, State
+
+SEEDS_MIN: Final = 300
+"""So many seeds reach everything. Fewer are for looking at something, and only say what they
+missed."""
+
+FAULTS: Final = frozenset(
+    {
+        "clock_jump_device_back",
+        "clock_jump_device_forward",
+        "clock_jump_server_back",
+        "clock_jump_server_forward",
+        "crash_answered",
+        "crash_arrived",
+        "crash_between",
+        "crash_handled",
+        "crash_sent",
+        "cut",
+        "delay",
+        "duplicate",
+        "forged_altered",
+        "forged_colleague",
+        "forged_neighbour",
+        "grant_lost",
+        "grant_regained",
+        "grant_given",
+        "horizon",
+        "lose_doorbell",
+        "lose_reply",
+        "lose_request",
+        "network_lost",
+        "reordered",
+        "replies_forgotten",
+        "restart_between",
+        "restart_commit_after",
+        "restart_commit_before",
+        "restart_read",
+        "restore",
+        "role_changed",
+        "server_gone",
+        "signed_out",
+        "slow",
+        "store_after",
+        "store_before",
+    }
+)
+_ANSWERS: Final = frozenset(
+    {
+        "applied",
+        "channel_gained",
+        "channel_lost",
+        "conflict",
+        "dismissed",
+        "error_deadline",
+        "error_must_refetch",
+        "error_token_invalid",
+        "error_unauthenticated",
+        "error_unavailable",
+        "failed_not_unique",
+        "failed_referenced",
+        "failed_row_gone",
+        "fenced",
+        "fill",
+        "gap",
+        "late_answer",
+        "merged",
+        "must_refetch",
+        "not_modified",
+        "page_of_log",
+        "paid",
+        "rejected",
+        "replayed",
+        "replayed_answer",
+        "retried",
+        "stale",
+        "tombstone",
+    }
+)
+SEEDS_FOR_LUCK: Final = 3_000
+LUCK: Final = frozenset(
+    {
+        "client_offline_close",
+        "client_open_close",
+        "client_open_network_lost",
+        "client_probing_close",
+        "client_probing_done",
+        "client_probing_network_lost",
+        "client_probing_refused",
+    }
+)
+"""Need two things at one moment: only `SEEDS_FOR_LUCK` seeds must have met them."""
+RARE: Final = frozenset({"error_contended", "error_mutation_gap", "failed_reference_missing"})
+"""May occur, and need more luck than that: nothing is concluded from their absence."""
+
+
+def client_branch(state: State, event: Event) -> str:
+    """Return the name of a line of the client's table."""
+    return f"client_{state.value}_{event.value}"
+
+
+def collection_branch(fill: Fill, page: Page) -> str:
+    """Return the name of a line of the table of collections."""
+    return f"collection_{fill.value}_{page.value}"
+
+
+BRANCHES: Final = (
+    _ANSWERS
+    | {client_branch(*pair) for pair in CLIENT}
+    | {collection_branch(*pair) for pair in COLLECTION}
+)
+
+
+def never_hit(counts: Mapping[str, int], seeds: int) -> list[str]:
+    """Return the faults and branches that should have occurred in so many seeds, and did not."""
+    branches = BRANCHES if seeds >= SEEDS_FOR_LUCK else BRANCHES - LUCK
+    wanted = {f"fault:{name}" for name in FAULTS} | {f"branch:{name}" for name in branches}
+    return sorted(name for name in wanted if not counts.get(name))

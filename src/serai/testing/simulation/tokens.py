@@ -1,0 +1,59 @@
+"""What a since-token says, read by rules of the oracle's own.
+
+Owns the reading: which rows a device holds according to its token (protocol/SPEC.md, "The token").
+Promises to use nothing of the code that makes or continues tokens but their opening, once for each
+text. Pure.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from serai.core.ids import ALL_SCOPES, ORG_SCOPE
+from serai.core.token import SinceToken, TokenSealer
+from serai.testing.simulation.history import RowId
+from serai.testing.simulation.server import ORG
+
+
+class Tokens:
+    """The tokens of one run."""
+
+    def __init__(self, sealer: TokenSealer) -> None:
+        """Start with none."""
+        self._sealer = sealer
+        self._opened: dict[str, SinceToken] = {}
+
+    def read(self, user: UUID, text: str | None) -> SinceToken | None:
+        """Return what a token says, None for no token."""
+        if not text:
+            return None
+        found = self._opened.get(text)
+        if found is None:
+            found = self._opened[text] = self._sealer.open(text, org_id=ORG, user_id=user)
+        return found
+
+
+def scopes(token: SinceToken) -> set[UUID]:
+    """Return the scopes that a token names."""
+    return {*token.complete, *(scope for scope, _ in token.filling)}
+
+
+def _places(scope: UUID) -> tuple[UUID, ...]:
+    return (scope,) if scope == ORG_SCOPE else (scope, ALL_SCOPES)
+
+
+def is_complete(token: SinceToken, scope: UUID, row: RowId) -> bool:
+    """Tell whether a token calls the channel of a row complete."""
+    return any(token.complete.get(place, 0) >> row[0] & 1 for place in _places(scope))
+
+
+def stands_for(token: SinceToken, scope: UUID, row: RowId) -> bool:
+    """Tell whether a token says that a row is on the device."""
+    if is_complete(token, scope, row):
+        return True
+    number, row_id = row
+    if not token.filling or token.cursor is None:
+        return False
+    place, mask = token.filling[0]
+    first = (mask & -mask).bit_length() - 1
+    return place in _places(scope) and first == number and row_id <= token.cursor

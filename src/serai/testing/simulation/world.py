@@ -1,0 +1,270 @@
+"""One run: a seed becomes an organisation, its people, their devices, and an hour of bad luck.
+
+Owns the scenario: what is set up, what happens when, when all heals, and what is judged. Promises
+that a seed decides everything: two runs of one seed have the same trace. Never knows how a promise
+is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+from serai.client import State
+from serai.ports.store import Outcome, PlannedWrite
+from serai.testing.simulation.device import Device
+from serai.testing.simulation.history import History
+from serai.testing.simulation.hotel import HOTEL
+from serai.testing.simulation.judge import Judge
+from serai.testing.simulation.loop import Stuck, VirtualClock, run
+from serai.testing.simulation.neighbour import Neighbour
+from serai.testing.simulation.network import Link
+from serai.testing.simulation.office import Office
+from serai.testing.simulation.people import People
+from serai.testing.simulation.result import Result, scratch
+from serai.testing.simulation.server import FORGER, ORG, Exchange, Server
+from serai.testing.simulation.trace import Trace
+from serai.testing.simulation.weather import CALM, Weather, draw
+
+HEALED_SECONDS = 30
+"""I2: after this everything is in step."""
+_STEPS = 60
+
+
+def simulate(
+    seed: int,
+    *,
+    calm: bool = False,
+    without: frozenset[str] = frozenset(),
+    whole: bool = False,
+) -> Result:
+    """Run one seed.
+
+    Args:
+        calm: without faults.
+        without: names of chances in `Weather` that are left out.
+        whole: keep the whole trace.
+    """
+    worlds: list[World] = []
+
+    async def main() -> None:
+        weather = CALM if calm else draw(Random(f"{seed} weather"))
+        weather = replace(weather, **dict.fromkeys(without, 0.0))
+        worlds.append(World(seed, folder, weather, calm=calm))
+        try:
+            await worlds[0].live()
+        finally:
+            worlds[0].stop()
+
+    with scratch() as folder:
+        try:
+            run(main())
+        except (AssertionError, Stuck) as error:
+            worlds[0].trace.require(promise=False, message=f"{type(error).__name__}: {error}")
+    trace = worlds[0].trace
+    tail = trace.tail(len(trace.lines)) if whole else trace.tail()
+    return Result(seed, tuple(trace.broken), trace.counts, trace.digest(), tail)
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, seed: int, folder: Path, weather: Weather, *, calm: bool) -> None:
+        """Make it; nothing has happened yet."""
+        loop = asyncio.get_running_loop()
+        self._seed = seed
+        self._random = Random(f"{seed} world")
+        self._weather = weather
+        self.trace = Trace(loop)
+        self._history = History(HOTEL, self.trace, ORG)
+        self._clock = VirtualClock(loop)
+        # The set-up is not what is tested: it succeeds.
+        self._server = Server(
+            HOTEL,
+            self.trace,
+            Random(f"{seed} server"),
+            replace(CALM, writes=self._weather.writes, scan=self._weather.scan),
+            self._clock,
+            self._committed,
+            self._answered,
+        )
+        self._judge = Judge(self._history, self._server.sealer)
+        self.office = Office(self._server, self._history, self.trace, Random(f"{seed} office"))
+        self.neighbour = Neighbour(
+            self._server, self._history, self.trace, Random(f"{seed} neighbour")
+        )
+        self._calm = calm
+        self.devices = [self._device(n, folder) for n in range(self._random.choice((2, 2, 3)))]
+        self._people = People(self.devices, self._history, self._random)
+
+    def _device(self, number: int, folder: Path) -> Device:
+        user = UUID(int=0xA0 + number)
+        link_random = Random(f"{self._seed} link {number}")
+        link = Link("ABC"[number], user, self._server, self.trace, link_random)
+        link.weather = self._weather
+        link.rows = self._random.choice((0, 0, 1, 3, 20))
+        random = Random(f"{self._seed} device {number}")
+        path = folder / f"{number}.db"
+        device = Device("ABC"[number], user, path, link, self.trace, random, self._judge.files.look)
+        device.crash = self._weather.crash
+        self._judge.devices[device.id] = device
+        return device
+
+    def _committed(self, writes: Sequence[PlannedWrite], outcomes: Sequence[Outcome]) -> None:
+        version = self._history.version
+        self._history.record(writes, outcomes)
+        self._judge.committed(writes, outcomes)
+        if self._history.version > version:
+            for device in self.devices:
+                self._ring(device)
+
+    def _ring(self, device: Device) -> None:
+        """Ring a device's doorbell: lost, late or doubled."""
+        if self._happens(device.link.weather.lose_doorbell) or device.link.cut:
+            self.trace.fault(device.name, "lose_doorbell")
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.02 + self._random.random() * 0.1, device.doorbell)
+
+    def _answered(self, exchange: Exchange) -> None:
+        self._judge.answers.judge(exchange)
+        if exchange.reply.status == 200 and exchange.device != FORGER:
+            self.neighbour.notice(exchange.user, exchange.reply.body)
+
+    def _happens(self, chance: float) -> bool:
+        return chance > 0.0 and self._random.random() < chance
+
+    async def begin(self) -> None:
+        """Set the organisation up, and switch the devices on."""
+        await self._server.durable.create_org(ORG)
+        await self.neighbour.furnish()
+        await self.office.furnish([device.user for device in self.devices])
+        self._server.worsen(self._weather)
+        for device in self.devices:
+            await device.start()
+
+    def stop(self) -> None:
+        """Switch everything off."""
+        for device in self.devices:
+            device.stop()
+
+    async def live(self) -> None:
+        """Let it all happen, heal, and judge."""
+        await self.begin()
+        for _ in range(_STEPS):
+            await asyncio.sleep(self._random.expovariate(1.0))
+            self._step()
+            if self.trace.broken:
+                return
+        await self.heal()
+
+    async def heal(self) -> None:
+        """End all faults, and judge half a minute later."""
+        self.trace.note("world", "all faults end")
+        self._server.heal()
+        for device in self.devices:
+            device.link.heal()
+            device.crash = 0.0
+            await device.start()
+            device.network(online=True)
+            device.background(hidden=False)
+        await self.office.finished()
+        for _ in range(HEALED_SECONDS):
+            # Only a person ends a halt: by signing in again.
+            for device in self.devices:
+                if device.client is not None and device.client.status.state is State.HALTED:
+                    device.ask()
+            await asyncio.sleep(1.0)
+        if not self.trace.broken:
+            self._judge.final(self._server)
+
+    def _step(self) -> None:
+        """Do one thing."""
+        happenings: list[tuple[float, Callable[[], None]]] = [
+            (10.0, self._people.somebody_writes),
+            (2.0, self.office.act),
+            (0.5, self.neighbour.act),
+            (0.5, lambda: self._random.choice(self.devices).ask()),
+            (0.3, lambda: self._background(self._random.choice(self.devices))),
+            (0.7, lambda: self._refusal(self._random.choice(self.devices))),
+        ]
+        if not self._calm:
+            happenings += [
+                (0.5, lambda: self.office.grant(self._random.choice(self.devices).user)),
+                (0.3, self.office.forget),
+                (self._weather.restore, self.office.restore),
+                (self._weather.forget, self.office.age),
+                (2.0 * self._weather.cut, self._cut),
+                (3.0 * self._weather.cut, self._network_flaps),
+                (2.0 * self._weather.crash, self._crash),
+                (5.0 * self._weather.restart, self._server.die),
+                (0.3, self._clock_jumps),
+                (0.3, lambda: self.neighbour.forge([each.user for each in self.devices])),
+                (self._weather.restore, self._signed_out),
+            ]
+        weights = [weight for weight, _ in happenings]
+        (happening,) = self._random.choices([each for _, each in happenings], weights)
+        happening()
+
+    # What may happen
+
+    def _cut(self) -> None:
+        """Cut a device off, or let it back."""
+        device = self._random.choice(self.devices)
+        device.link.cut = not device.link.cut
+        self.trace.fault(device.name, "cut", "begins" if device.link.cut else "ends")
+        if not device.link.cut:
+            device.network(online=True)
+            device.doorbell()
+
+    def _network_flaps(self) -> None:
+        """Let a device notice that it has no network, and soon that it has one again."""
+        device = self._random.choice(self.devices)
+        if device.link.cut or device.client is None:
+            return
+        self.trace.fault(device.name, "network_lost")
+        device.link.cut = True
+        device.network(online=False)
+        asyncio.get_running_loop().call_later(self._random.random() * 6.0, self._found, device)
+
+    def _found(self, device: Device) -> None:
+        device.link.cut = False
+        device.network(online=True)
+
+    def _signed_out(self) -> None:
+        """End a user's session, or let them sign in again."""
+        device = self._random.choice(self.devices)
+        out = self._server.signed_out
+        self.trace.fault(device.name, "signed_out", "ends" if device.user in out else "begins")
+        if device.user in out:
+            out.remove(device.user)
+            device.ask()
+        else:
+            out.add(device.user)
+
+    def _background(self, device: Device) -> None:
+        device.background(hidden=self._random.random() < 0.5)
+
+    def _refusal(self, device: Device) -> None:
+        if device.client is not None:
+            device.deal(retry=self._random.random() < 0.5)
+
+    def _crash(self) -> None:
+        device = self._random.choice(self.devices)
+        if device.client is not None:
+            self.trace.fault(device.name, "crash_between")
+            device.stop()
+            asyncio.get_running_loop().call_later(self._random.random() * 5.0, device.revive)
+
+    def _clock_jumps(self) -> None:
+        clocks = [("server", self._clock), *((each.name, each.clock) for each in self.devices)]
+        who, clock = self._random.choice(clocks)
+        seconds = self._random.choice((-86_400.0, -3.0, 2.0, 86_400.0))
+        clock.error_seconds += seconds
+        where = "server" if who == "server" else "device"
+        kind = f"clock_jump_{where}_{'back' if seconds < 0 else 'forward'}"
+        self.trace.fault(who, kind, f"now {clock.error_seconds:+.0f} s")

@@ -1,0 +1,135 @@
+"""`serai dev` and `serai serve` as their users meet them: they answer, say where, stop when told,
+refuse a port that is taken, and leave nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from integration.abandoned import abandoned
+from integration.app.programs import Shell, free_port, wait_for_end, wait_for_end_of_all
+
+IDLE_BYTES_MAX = 250 * 2**20
+"""Of the Python processes together, as published."""
+
+
+def answer(url: str) -> int:
+    with urllib.request.urlopen(url, timeout=30) as reply:  # noqa: S310 - the server under test
+        return reply.status
+
+
+@pytest.fixture
+def lone(tmp_path: Path) -> Shell:
+    """A shell that knows no database, on a machine where Serai's port is free."""
+    return Shell(tmp_path, {"SERAI_PORT": str(free_port())})
+
+
+def test_dev_answers_says_where_stops_when_told_and_keeps_the_data(lone: Shell) -> None:
+    before = abandoned()
+    for made in (True, False):
+        with lone.started("dev", "--data-dir", str(lone.home / "data")) as dev:
+            url = dev.until("API:").split()[1]
+            shown = dev.until("SERAI_DIRECTORY_URL=")
+            dev.until("Ctrl-C stops it.")
+            assert url == f"http://127.0.0.1:{lone.variables['SERAI_PORT']}"
+            assert answer(f"{url}/readyz") == answer(f"{url}/docs") == 200
+            family = dev.family()
+            pythons = [p for p in family if "python" in Path(p.exe()).name]
+            assert len(pythons) == 2
+            assert sum(p.memory_info().rss for p in pythons) <= IDLE_BYTES_MAX
+            directory = shown.split("'")[1]
+            listed = lone.ok("org", "list", "--json", SERAI_DIRECTORY_URL=directory).json
+            assert [o["key"] for o in listed] == ([] if made else ["my.hotel"])
+            lone.ok("org", "create", "my.hotel", SERAI_DIRECTORY_URL=directory)
+            assert dev.stop(signal.SIGTERM) == (130, "")
+        wait_for_end(family)
+    assert abandoned() <= before
+
+
+def test_the_command_that_dev_shows_can_be_copied_whole(lone: Shell) -> None:
+    with lone.started("dev", "--ephemeral") as dev:
+        line = dev.until("serai org create")
+        assert line.startswith("  SERAI_DIRECTORY_URL='postgresql://")
+        assert line.endswith("serai org create my.hotel --owner you@example.com\n")
+        assert dev.stop(signal.SIGINT) == (130, "")
+
+
+def test_a_second_dev_on_the_same_data_names_the_process_that_has_it(lone: Shell) -> None:
+    data = str(lone.home / "data")
+    with lone.started("dev", "--data-dir", data) as dev:
+        dev.until("Ctrl-C stops it.")
+        second = lone.run("dev", "--data-dir", data, SERAI_PORT=str(free_port()))
+        assert second.status == 1
+        assert f"process {dev.process.pid} " in second.err
+        assert answer(f"http://127.0.0.1:{lone.variables['SERAI_PORT']}/readyz") == 200
+
+
+@pytest.mark.parametrize(
+    "stage", ["starting PostgreSQL", "bringing the schema", "starting the API"]
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_dev_that_ends_while_it_starts_leaves_nothing(
+    stage: str, number: signal.Signals, lone: Shell
+) -> None:
+    before = abandoned()
+    with lone.started("dev", "--ephemeral") as dev:
+        dev.until(stage)
+        status, _ = dev.stop(number)
+        assert status == (130 if number is signal.SIGINT else -signal.SIGKILL)
+        assert "Traceback" not in "".join(dev.heard)
+    wait_for_end_of_all(lone)
+    # Between its folder and its supervisor nobody is left to remove the folder of a killed process;
+    # the next start does (`embedded/test_deaths.py`).
+    if number is signal.SIGINT:
+        assert abandoned() <= before
+
+
+@pytest.mark.parametrize("command", ["dev", "demo", "serve"])
+def test_a_port_that_is_taken_is_told_and_nothing_is_started(
+    command: str, shell: Shell, lone: Shell
+) -> None:
+    chosen = shell if command == "serve" else lone
+    with socket.socket() as taken:
+        # As Serai's own server listens: the kernel would let a second one in.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = chosen.run(command, "--port", port)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith(f"serai: cannot listen on 127.0.0.1:{port}: Address already in use.")
+    assert "--port" in done.err
+
+
+def test_an_address_of_another_machine_is_told(shell: Shell) -> None:
+    done = shell.run("serve", "--host", "192.0.2.1", "--port", str(free_port()))
+    assert done.status == 1
+    assert "cannot listen on 192.0.2.1:" in done.err
+
+
+def test_serve_takes_a_name_answers_and_stops_with_its_workers(shell: Shell) -> None:
+    port = free_port()
+    with shell.started("serve", "--host", "localhost", "--port", str(port), "--workers", "2") as on:
+        on.until("Serai listens on")
+        waiting(port)
+        assert answer(f"http://localhost:{port}/readyz") == 200
+        family = on.family()
+        assert len(family) >= 3
+        status, _ = on.stop(signal.SIGTERM)
+        assert status == 0
+    wait_for_end(family)
+
+
+def waiting(port: int) -> None:
+    """Wait until somebody listens on the port."""
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        os.sched_yield()

@@ -1,0 +1,67 @@
+"""Each figure, on a hundredth of its load: that it is measured, not what comes out.
+
+Time is never judged here. What is judged: names and members as documented, floors and values that
+are positive, and the figures that do not depend on time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from serai.bench.figure import Figure, Load
+from serai.bench.suite import ALL
+
+TINY = Load().scaled(0.001)
+EXPECTED = {
+    "commit": ["commit_rows_per_second", "commit_p99_ms"],
+    "commit --hot": ["hot_rows_per_second", "hot_plain_ratio"],
+    "pull": ["pull_rows_per_second"],
+    "empty-pull": ["empty_pulls_per_second"],
+    "http-write": ["http_writes_per_second"],
+    "http-push": ["http_push_rows_per_second"],
+    "http-pull": ["http_pull_rows_per_second"],
+    "http-empty-pull": ["http_empty_pulls_per_second", "statements_per_empty_pull"],
+    "bootstrap": ["bootstrap_seconds", "bootstrap_server_cpu_seconds"],
+    "history": ["history_rows_downloaded"],
+    "cold-start": ["cold_start_seconds", "idle_memory_mb"],
+    "import": ["import_seconds"],
+}
+WITHOUT_FLOOR = {
+    "commit_p99_ms",
+    "hot_plain_ratio",
+    "bootstrap_server_cpu_seconds",
+    "cold_start_seconds",
+    "idle_memory_mb",
+}
+BY_HAND = {"statements_per_empty_pull": 1.0, "history_rows_downloaded": 10.0}
+
+
+def test_every_figure_is_listed_here() -> None:
+    assert list(ALL) == list(EXPECTED)
+
+
+@pytest.mark.parametrize("name", list(ALL))
+async def test_a_figure_is_measured_alone(name: str) -> None:
+    figures = await ALL[name](TINY)
+    assert [each.figure for each in figures] == EXPECTED[name]
+    for each in figures:
+        _whole(each)
+
+
+def _whole(figure: Figure) -> None:
+    assert math.isfinite(figure.value)
+    assert figure.value > 0
+    assert figure.unit
+    assert figure.conditions
+    if figure.figure in WITHOUT_FLOOR:
+        assert figure.floor is None
+    else:
+        assert figure.floor is not None
+        assert figure.floor > 0
+    if figure.figure == "history_rows_downloaded":
+        assert figure.value == BY_HAND["history_rows_downloaded"]
+    if figure.figure == "statements_per_empty_pull":
+        # One a pull, and the reads of keys and grants every few seconds.
+        assert figure.value < 2
