@@ -9,19 +9,22 @@ Never reads a file into memory whole.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
-import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, time
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO
+from typing import Final
 
+from serai.app.import_file import Lines, NotImportable, measure, opened
 from serai.app.organisations import insert_missing
-from serai.app.runtime import Runtime, Shard, SystemActor, ensure_partitions, refresh_plans
+from serai.app.runtime import (
+    Runtime,
+    Shard,
+    SystemActor,
+    ensure_months,
+    ensure_partitions,
+    refresh_plans,
+)
 from serai.core.errors import Code, SeraiError
 from serai.core.limits import BULK_ROWS_MAX, WRITE_ROWS_MAX
 from serai.log.coalesce import Coalescer
@@ -37,18 +40,8 @@ _CHUNK_ROWS: Final = BULK_ROWS_MAX // 2
 _CHUNKS_BEFORE_PLANS: Final = 3 * WORKERS
 """A queue full of them waits, so every worker has written some by then."""
 _BAD_LINES_KEPT_MAX: Final = 1_000
-_READ_BYTES: Final = 1 << 20
 _WAIT_SECONDS: Final = 60.0
 _STATEMENT_SECONDS: Final = 600
-_HALF: Final = re.compile("[\ud800-\udfff]")
-"""What a byte that is not UTF-8 is read as."""
-_GZIP: Final = b"\x1f\x8b"
-
-
-class NotImportable(ValueError):
-    """The file as a whole cannot be imported: it is another kind of file, or it is damaged. The
-    message says what is wrong with it.
-    """
 
 
 @dataclass(slots=True)
@@ -101,15 +94,15 @@ async def import_file(
         NotImportable: it is another kind of file, or its compressed data is damaged.
         SeraiError: the shard does not take writes; run it again, it goes on where it was.
     """
-    digest, lines = await asyncio.to_thread(_measure, path)
+    digest, lines = await asyncio.to_thread(measure, path)
     report = ImportReport(str(path), digest.hex(), lines=max(lines - 1, 0))
     context = ImportContext(org_key, report.sha256, SystemActor(runtime.vertical).user_id)
     org_id = await runtime.directory.org_by_key(org_key)
     if org_id is None:
         raise SeraiError(Code.NOT_FOUND, f"There is no organisation {org_key!r}.")
     home = await runtime.shard_for(org_id)
-    first = datetime.combine(importer.first_day, time(), UTC)
-    await ensure_partitions(home, runtime.vertical, runtime.clock.now(), first=first)
+    await ensure_partitions(home, runtime.vertical, runtime.clock.now())
+    await ensure_months(home, runtime.vertical, importer.first_day, importer.last_day)
     setup = ((new.collection, new.id, new.row) for new in importer.setup(org_key))
     await insert_missing(runtime, home, org_id, setup)
     # Connections with patience: the workers wait for each other at the organisation's lock.
@@ -219,8 +212,8 @@ def _chunks(
     """Yield lines in chunks of about a transaction's rows; lines that are bad go to the report."""
     chunk: list[ImportedLine] = []
     rows = 0
-    with _opened(path) as stream:
-        text = _Text(stream)
+    with opened(path) as stream:
+        text = Lines(stream)
         for line in _refusing(importer.lines(text, context)):
             reason = _reason_against(line, text.damaged)
             if isinstance(line, BadLine) and line.expected:
@@ -253,48 +246,3 @@ def _reason_against(line: ImportedLine | BadLine, damaged: set[int]) -> str:
     if isinstance(line, ImportedLine) and len(line.rows) > WRITE_ROWS_MAX:
         return f"has {len(line.rows)} rows, at most {WRITE_ROWS_MAX} fit into one write"
     return ""
-
-
-class _Text:
-    """The lines of a file; notes the numbers of those that are not UTF-8."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self.damaged: set[int] = set()
-
-    def __iter__(self) -> Iterator[str]:
-        for number, line in enumerate(self._stream, 1):
-            if not line.isascii() and _HALF.search(line):
-                self.damaged.add(number)
-            yield line
-
-
-def _measure(path: Path) -> tuple[bytes, int]:
-    """Return (SHA-256 of the plain file, its number of lines)."""
-    if path.exists() and not path.is_file():
-        # It is read twice, the first time for its hash: a pipe would be empty the second time.
-        raise NotImportable("it is not a regular file; write what a pipe gives into a file first")
-    digest, lines, last = hashlib.sha256(), 0, b"\n"
-    try:
-        with _plain(path) as stream:
-            while block := stream.read(_READ_BYTES):
-                digest.update(block)
-                lines += block.count(b"\n")
-                last = block[-1:]
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise NotImportable(f"its gzip data is damaged ({error}); nothing was imported") from error
-    return digest.digest(), lines + (last != b"\n")
-
-
-def _plain(path: Path) -> BinaryIO | gzip.GzipFile:
-    with path.open("rb") as file:
-        compressed = file.read(2) == _GZIP
-    return gzip.open(path, "rb") if compressed else path.open("rb")
-
-
-def _opened(path: Path) -> TextIO:
-    with path.open("rb") as file:
-        compressed = file.read(2) == _GZIP
-    if compressed:
-        return gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape", newline="")
-    return path.open(encoding="utf-8", errors="surrogateescape", newline="")

@@ -13,7 +13,7 @@ import importlib
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
@@ -227,20 +227,22 @@ def load_vertical(name: str) -> Vertical:
     return found
 
 
-async def ensure_partitions(
-    shard: Shard, vertical: Vertical, now: datetime, *, first: datetime | None = None
-) -> None:
-    """Make the partitions by month from `first` (this month if None) to a year ahead, and those of
-    replies.
+async def ensure_partitions(shard: Shard, vertical: Vertical, now: datetime) -> None:
+    """Make the partitions by month from this one to a year ahead, and those of replies and of the
+    audit record.
     """
-    start = (first or now).astimezone(UTC).date().replace(day=1)
-    ahead = now.astimezone(UTC).date()
-    last = ahead.replace(year=ahead.year + 1, day=1)
+    today = now.astimezone(UTC).date()
     async with shard.pool.connection() as connection:
         await connection.execute(
             "SELECT serai.turn_replies($1, $2)", REPLY_DAYS_AHEAD, REPLY_DAYS_KEPT
         )
         await connection.execute("SELECT serai.turn_audit($1)", AUDIT_MONTHS_AHEAD)
+    await ensure_months(shard, vertical, today, today.replace(year=today.year + 1, day=1))
+
+
+async def ensure_months(shard: Shard, vertical: Vertical, first: date, last: date) -> None:
+    """Make the partitions by month from the month of `first` to that of `last`."""
+    async with shard.pool.connection() as connection:
         for collection in vertical.collections:
             if collection.month_of is not None:
                 await connection.execute(
@@ -248,7 +250,7 @@ async def ensure_partitions(
                     vertical.name,
                     collection.name,
                     collection.month_of,
-                    start,
+                    first,
                     last,
                 )
 

@@ -67,9 +67,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index for lists and reports: organisation first, then these fields."""
+    """An index for lists and reports: organisation first, then these fields.
+
+    Attributes:
+        sparse: rows whose last field is null are not in it: for a field that few rows have.
+    """
 
     fields: tuple[str, ...]
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,12 @@ class Importer(Protocol):
 
     @property
     def first_day(self) -> date:
-        """The earliest date of the file: partitions are made from its month on."""
+        """The earliest date of such files: partitions are made from its month on."""
+        ...
+
+    @property
+    def last_day(self) -> date:
+        """The latest: partitions are made to its month. What is outside is imported as well."""
         ...
 
     @property

@@ -162,7 +162,7 @@ def _constraint(table: str, name: str, definition: str) -> GeneratedStatement:
 
 def _indexes(schema: str, c: Collection) -> Iterator[GeneratedStatement]:
     for index in c.indexes:
-        yield _index(schema, c, index.fields)
+        yield _index(schema, c, index.fields, sparse=index.sparse)
     # A delete of the target looks for rows that refer to it; without an index it reads the whole
     # table.
     led = {fields[0] for fields in [*(i.fields for i in c.indexes), *c.unique]}
@@ -171,10 +171,14 @@ def _indexes(schema: str, c: Collection) -> Iterator[GeneratedStatement]:
             yield _index(schema, c, (name,))
 
 
-def _index(schema: str, c: Collection, fields: tuple[str, ...]) -> GeneratedStatement:
+def _index(
+    schema: str, c: Collection, fields: tuple[str, ...], *, sparse: bool = False
+) -> GeneratedStatement:
     name = _fitting(f"{c.name}_by_{'_'.join(fields)}")
     drop = f"DROP INDEX IF EXISTS {schema}.{name}"
     sql = f"{drop};\nCREATE INDEX {name} ON {schema}.{c.name} (org_id, {_listed(fields)}, id)"
+    if sparse:
+        sql += f" WHERE {named(fields[-1])} IS NOT NULL"
     return GeneratedStatement(f"index {schema}.{name}", "index", sql, drop)
 
 

@@ -7,10 +7,11 @@ Owns the totals (written by hand from the data's description), an independent re
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import Counter, defaultdict
 from datetime import date, timedelta
 from decimal import Decimal
-from uuid import uuid5
+from uuid import RFC_4122
 
 import pytest
 
@@ -193,21 +194,32 @@ def test_ids_follow_from_file_and_line_alone(bookings, bookings_file):
     sha = bookings_file.sha256
     line = bookings[0]
     assert line.line == 2
-    assert line.rows[1].id == uuid5(IMPORT_NAMESPACE, f"{sha}:2")
-    assert line.rows[0].id == uuid5(IMPORT_NAMESPACE, f"{sha}:2:guest")
-    night = next(line for line in bookings if len(line.rows) > 3)
-    assert night.rows[3].id == uuid5(IMPORT_NAMESPACE, f"{sha}:{night.line}:night:1")
+    ids = LineIds(sha)
+    assert [row.id for row in line.rows] == [ids.of(2, part) for part in range(len(line.rows))]
     again = list(read_bookings(bookings_file.lines[:500], sha, PLACE))
     assert again == bookings[:499]
     other = list(read_bookings(bookings_file.lines[:500], "0" * 64, PLACE))
     assert {n.id for n in of(again, "stays")}.isdisjoint(n.id for n in of(other, "stays"))
 
 
-@pytest.mark.parametrize("name", ["1", "119391", "7:guest", "2:night:68"])
-def test_an_id_is_a_uuid_version_5(name):
-    made = LineIds("ab" * 32).of(name.encode())
-    assert made == uuid5(IMPORT_NAMESPACE, f"{'ab' * 32}:{name}")
-    assert made.version == 5
+def test_ids_are_in_order_of_lines_and_none_is_there_twice(bookings):
+    ids = [row.id for line in bookings for row in line.rows]
+    assert ids == sorted(set(ids))
+
+
+@pytest.mark.parametrize(("line", "part"), [(1, 0), (119_391, 70), (2**40 - 1, 2**16 - 1)])
+def test_an_id_is_a_uuid_version_8_that_holds_line_and_part(line, part):
+    made = LineIds("ab" * 32).of(line, part)
+    assert (made.version, made.variant) == (8, RFC_4122)
+    assert made.int & (1 << 56) - 1 == line << 16 | part
+    digest = hashlib.sha256(IMPORT_NAMESPACE.bytes + b"ab" * 32).digest()
+    assert made.bytes[:6] == digest[:6], "which file it is"
+
+
+@pytest.mark.parametrize(("line", "part"), [(-1, 0), (0, -1), (2**40, 0), (0, 2**16)])
+def test_what_has_no_room_in_an_id_is_refused(line, part):
+    with pytest.raises(ValueError, match="has no id"):
+        LineIds("ab" * 32).of(line, part)
 
 
 def broken(line: str, **cells: str) -> str:

@@ -9,7 +9,6 @@ import csv
 import re
 from collections import Counter
 from decimal import Decimal
-from uuid import uuid5
 
 import pytest
 
@@ -18,7 +17,7 @@ from serai.model import BadLine, ImportedLine, Row
 from serai_hospitality import VERTICAL
 from serai_hospitality.data import data_path
 from serai_hospitality.importers import AccountRules, PaymentMapper, portfolio
-from serai_hospitality.importers.records import IMPORT_NAMESPACE
+from serai_hospitality.importers.records import LineIds
 
 PLACE = portfolio("demo.hotels")
 HEADER = "ID,VendorID,Vendor,AccountCode,AccountDescription,DocNo,Amount,Date,Source\n"
@@ -135,7 +134,7 @@ def _sent(collection: str, row: Row) -> dict[str, object]:
 
 def test_an_id_follows_from_file_and_line(payments, payments_file):
     line = imported(payments)[5]
-    assert line.rows[0].id == uuid5(IMPORT_NAMESPACE, f"{payments_file.sha256}:{line.line}")
+    assert line.rows[0].id == LineIds(payments_file.sha256).of(line.line)
     source = line.rows[0].row["source"]
     assert source == f"supplier-payments:{payments_file.sha256[:16]}:{line.line}"
 

@@ -137,7 +137,7 @@ REVENUES: Final = Collection(
     indexes=(
         Index(("property_id", "business_date")),
         Index(("stay_id",)),
-        Index(("property_id", "review")),
+        Index(("property_id", "review"), sparse=True),
     ),
     month_of="business_date",
     rule=RevenueRule(),
@@ -208,7 +208,7 @@ EXPENSES: Final = Collection(
         Index(("property_id", "business_date")),
         Index(("property_id", "status")),
         Index(("vendor_id",)),
-        Index(("property_id", "review")),
+        Index(("property_id", "review"), sparse=True),
     ),
     month_of="business_date",
     rule=ExpenseRule(),

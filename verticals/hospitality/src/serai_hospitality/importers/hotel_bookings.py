@@ -64,6 +64,8 @@ CURRENCY: Final = "EUR"
 _LEAD_DAYS_MAX: Final = 3_650
 _ROOM_TYPE_CHARS_MAX: Final = 20
 _COUNTRY_CHARS: Final = (2, 3)
+_GUEST, _STAY, _FIRST_NIGHT = range(3)
+"""Parts of a line."""
 _NUMBER: Final = {str(n): n for n in range(_LEAD_DAYS_MAX + 1)}
 """Spelling -> count: a look-up is both the conversion and the check."""
 
@@ -135,9 +137,8 @@ class BookingMapper:
         self, line_number: int, stay: Row, country: str | None, arrival: int
     ) -> ImportedLine:
         """Give the rows their ids, and a checked-out stay its nights."""
-        name = b"%d" % line_number
         ids = self._ids
-        stay_id, guest_id = ids.of(name), ids.of(name + b":guest")
+        guest_id, stay_id = ids.of(line_number, _GUEST), ids.of(line_number, _STAY)
         stay["guest_id"] = str(guest_id)
         guest: Row = {
             "property_id": stay["property_id"],
@@ -155,7 +156,7 @@ class BookingMapper:
             for k in range(nights):
                 row = night.copy()
                 row["business_date"] = _iso(arrival + k)
-                rows.append(NewRow("revenues", ids.of(b"%b:night:%d" % (name, k)), row))
+                rows.append(NewRow("revenues", ids.of(line_number, _FIRST_NIGHT + k), row))
         return ImportedLine(line_number, tuple(rows))
 
     def _night(self, stay_id: str, stay: Row) -> Row:

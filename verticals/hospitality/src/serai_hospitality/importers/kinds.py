@@ -31,13 +31,14 @@ class FileKind:
 
     Attributes:
         doc: what the file is.
-        first_day: the earliest date in it.
+        first_day, last_day: the earliest and the latest business date in it.
         sample: the file that ships, with its figures.
         read: takes the lines to rows.
     """
 
     doc: str
     first_day: date
+    last_day: date
     sample: Sample
     read: Read
 
@@ -66,6 +67,7 @@ def _payments(stream: Iterable[str], context: ImportContext) -> Iterator[Importe
 HOTEL_BOOKINGS: Final = FileKind(
     doc="Hotel bookings (CSV of the hotel booking demand data set)",
     first_day=date(2015, 7, 1),
+    last_day=date(2017, 9, 30),
     sample=Sample(
         data_path("hotel_bookings.csv.gz"),
         (
@@ -82,6 +84,7 @@ HOTEL_BOOKINGS: Final = FileKind(
 SUPPLIER_PAYMENTS: Final = FileKind(
     doc="Supplier payments (CSV of the Greater London Authority's expenditure)",
     first_day=date(2008, 4, 1),
+    last_day=date(2013, 4, 30),
     sample=Sample(
         data_path("gla_expenditure.csv.gz"),
         (

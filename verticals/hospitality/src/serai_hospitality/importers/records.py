@@ -1,9 +1,9 @@
 """What mappers share: ids from file and line, money from decimal text, columns by name.
 
-Owns the ids of imported rows: UUIDv5 of (SHA-256 of the plain file, line number), so the same line
-of the same file is the same row, however often it is imported and by whatever worker, and equal
-lines are different rows. Lines count from 1, the header is line 1. Money is read from its digits; a
-value never passes through a float.
+Owns the ids of imported rows: they follow from (SHA-256 of the plain file, line number), so the
+same line of the same file is the same row, however often it is imported and by whatever worker, and
+equal lines are different rows. Lines count from 1, the header is line 1. Money is read from its
+digits; a value never passes through a float.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ MINOR_DIGITS: Final = 2
 
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _DECIMAL: Final = re.compile(r"(-?)([0-9]{1,13})(?:\.([0-9]{1,2}))?")
-_VERSION_MASK: Final = ~(0xF000 << 64 | 0xC000 << 48)
-_VERSION_BITS: Final = 5 << 76 | 0x8000 << 48
+_LINE_BITS: Final = 40
+_PART_BITS: Final = 16
+_VERSION_BITS: Final = 8 << 76 | 2 << 62
 
 
 class LineError(ValueError):
@@ -31,25 +32,33 @@ class LineError(ValueError):
 
 
 class LineIds:
-    """Ids of the records of one file.
+    """Ids of the records of one file, in order of its lines.
 
-    `of(b"7")` equals `uuid5(IMPORT_NAMESPACE, f"{sha256}:7")`; it hashes the common beginning once,
-    for an id costs a third of a line otherwise.
+    UUIDv8 (RFC 9562, 5.8): 66 bits of a hash of the file, line number in 40 bits, part of the line
+    in 16. In order, because every index of the database takes a row at its end then: rows with
+    scattered ids cost a quarter more.
     """
 
     def __init__(self, file_sha256: str) -> None:
         """Take the SHA-256 of the plain file, in lower-case hexadecimal (ValueError)."""
         if _SHA256.fullmatch(file_sha256) is None:
             raise ValueError("the hash of a file is 64 hexadecimal digits")
-        start = IMPORT_NAMESPACE.bytes + file_sha256.encode() + b":"
-        self._start = hashlib.sha1(start, usedforsecurity=False)
+        digest = hashlib.sha256(IMPORT_NAMESPACE.bytes + file_sha256.encode()).digest()
+        file = int.from_bytes(digest, "big") >> (256 - 66)
+        # 48 bits before the version, 12 between it and the variant, 6 after.
+        self._start = (
+            file >> 18 << 80 | _VERSION_BITS | (file >> 6 & 0xFFF) << 64 | (file & 63) << 56
+        )
 
-    def of(self, name: bytes) -> UUID:
-        """Return the id for the line number, and what follows it, that `name` spells."""
-        state = self._start.copy()
-        state.update(name)
-        value = int.from_bytes(state.digest()[:16], "big")
-        return UUID(int=value & _VERSION_MASK | _VERSION_BITS)
+    def of(self, line: int, part: int = 0) -> UUID:
+        """Return the id of a line's record: each of them has a part of its own, from 0.
+
+        Raises:
+            ValueError: a number is negative, or too large for its bits.
+        """
+        if line >> _LINE_BITS or part >> _PART_BITS:
+            raise ValueError(f"line {line}, part {part} has no id")
+        return UUID(int=self._start | line << _PART_BITS | part)
 
 
 @lru_cache(maxsize=65_536)

@@ -129,7 +129,7 @@ class PaymentMapper:
             "created_by": self._imported_by,
             **_NOT_KNOWN,
         }
-        expense = NewRow("expenses", self._ids.of(b"%d" % line_number), row)
+        expense = NewRow("expenses", self._ids.of(line_number), row)
         return ImportedLine(line_number, (expense,), () if vendor is None else (vendor,))
 
     def _account(self, description: str, amount: int) -> tuple[str, str | None]:
