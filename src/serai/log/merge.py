@@ -3,7 +3,8 @@
 Owns the merge. A field was changed by others if its own version is above the base version: the
 store keeps that per field, so neither the old row nor the log is needed, however old the base is.
 Promises that money never takes the last write, and that a conflict changes nothing. An amount and
-its currency are one value: 200 from one desk and USD from another are not 200 USD. Pure.
+its currency are one value: 200 from one desk and USD from another are not 200 USD. A base above the
+row's version is of no row that anybody saw, and counts as one that saw nothing. Pure.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def merge_update(
     row as it is.
     """
     after = {**before, **wanted}
-    if base is None or base >= stored.version:
+    if base is None or base == stored.version:
         return Merged(after, ())
     foreign = _changed_since(collection, stored, base)
     asked = _asked(collection, before, wanted)
@@ -59,7 +60,7 @@ def merge_delete(collection: Collection, stored: StoredRow, base: int | None) ->
     """Return the delete, or the conflict: a row that others have changed since is not thrown away
     unseen.
     """
-    if base is None or base >= stored.version:
+    if base is None or base == stored.version:
         return Merged(None, ())
     foreign = _changed_since(collection, stored, base)
     if all(collection.policy_of(name) is Policy.LAST_WRITE for name in foreign):
@@ -77,7 +78,7 @@ def _asked(collection: Collection, before: Row, wanted: Row) -> set[str]:
 
 
 def _changed_since(collection: Collection, stored: StoredRow, base: int) -> list[str]:
-    if stored.created_version > base:
+    if not stored.created_version <= base < stored.version:
         return list(collection.fields)
     versions = stored.field_versions
     return [name for name in collection.fields if versions.get(name, 0) > base]

@@ -52,8 +52,8 @@ async def test_an_insert_and_what_builds_on_it_may_wait_together() -> None:
     done = await answers(
         Coalescer(store, HOUSE),
         mutation(caller(), 1, stay(1)),
-        mutation(caller(), 2, nights(1, 4, base=10**9)),
-        mutation(caller(), 3, wish("stays", "delete", row_id(1), base=10**9)),
+        mutation(caller(), 2, nights(1, 4)),
+        mutation(caller(), 3, wish("stays", "delete", row_id(1))),
     )
     assert [status(each) for each in done] == ["applied"] * 3
     assert [version(each) for each in done] == [3, 4, 5]
@@ -76,9 +76,9 @@ async def test_mutations_of_one_phone_are_applied_in_their_order_among_those_of_
     intents = [
         mutation(caller(), 1, stay(1)),
         mutation(caller(BEN), 1, stay(2), device=TABLET),
-        mutation(caller(), 2, nights(1, 2, base=10**9)),
-        mutation(caller(BEN), 2, nights(1, 7, base=10**9), device=TABLET),
-        mutation(caller(), 3, nights(1, 3, base=10**9)),
+        mutation(caller(), 2, nights(1, 2)),
+        mutation(caller(BEN), 2, nights(1, 7), device=TABLET),
+        mutation(caller(), 3, nights(1, 3)),
         mutation(caller(BEN), 3, stay(3), device=TABLET),
     ]
     done = await answers(coalescer, *intents)

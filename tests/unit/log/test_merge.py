@@ -45,7 +45,7 @@ class History:
         return StoredRow(self.version, SEA, "", last, CREATED)
 
     def foreign(self, base: int) -> list[str]:
-        if base < CREATED:
+        if base < CREATED or base > self.version:
             return list(self.collection.fields)
         names = {name for version, name in self.changes if version > base}
         return [name for name in self.collection.fields if name in names]
@@ -80,7 +80,7 @@ def test_each_field_ends_as_the_history_says(data, collection) -> None:
     made = history(collection, *data.draw(st.lists(row_values(collection), max_size=6)))
     base = data.draw(st.integers(CREATED - 2, made.version + 1))
     wanted = data.draw(row_values(collection))
-    foreign = made.foreign(base) if base < made.version else []
+    foreign = made.foreign(base)
     asked = {n for n, v in wanted.items() if v != made.now[n]}
     asked |= {HALVES[n] for n in asked if n in HALVES}
     clash = [n for n in foreign if n in asked and collection.policy_of(n) is not Policy.LAST_WRITE]
@@ -98,7 +98,7 @@ def test_a_row_that_goes_as_a_whole_takes_no_change_on_top_of_another(data) -> N
     made = history(PAY, *data.draw(st.lists(row_values(PAY), max_size=5)))
     base = data.draw(st.integers(CREATED - 2, made.version + 1))
     wanted = data.draw(row_values(PAY))
-    foreign = made.foreign(base) if base < made.version else []
+    foreign = made.foreign(base)
     expected = Conflict(tuple(foreign)) if foreign else Merged({**made.now, **wanted}, ())
     assert merged(made, wanted, base) == expected
 
@@ -107,9 +107,20 @@ def test_a_row_that_goes_as_a_whole_takes_no_change_on_top_of_another(data) -> N
 def test_who_has_seen_the_row_as_it_is_always_writes(data, collection) -> None:
     made = history(collection, *data.draw(st.lists(row_values(collection), max_size=4)))
     wanted = data.draw(row_values(collection))
-    for base in (None, made.version, made.version + 5):
+    for base in (None, made.version):
         assert merged(made, wanted, base) == Merged({**made.now, **wanted}, ())
         assert merge_delete(collection, made.stored(), base) == Merged(None, ())
+
+
+@pytest.mark.parametrize("above", [1, 5, 2**53])
+def test_a_base_of_the_future_saw_nothing(above: int) -> None:
+    """A wrong client must not get past the check for conflicts, least of all with money."""
+    made = history(PAY, {"wage_minor": 100, "wage_currency": "EUR"})
+    base = made.version + above
+    assert merged(made, {"wage_minor": 90}, base) == Conflict(tuple(PAY.fields))
+    assert merge_delete(PAY, made.stored(), base) == Conflict(tuple(PAY.fields))
+    stays = history(STAYS, {"price_minor": 100, "note": "late"})
+    assert merged(stays, {"price_minor": 90}, base) == Conflict(("price_minor", "price_currency"))
 
 
 def test_two_desks_that_change_different_fields_both_win() -> None:
