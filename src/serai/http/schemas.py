@@ -15,6 +15,7 @@ from typing import Any, Final, assert_never
 from serai.core.limits import INTEGER_MAX, MONEY_MINOR_MAX, TEXT_CHARS_MAX
 from serai.model import Collection, Field, FieldKind, Scope
 from serai.model.fields import FieldError, Value
+from serai.model.known import EXAMPLES
 
 Schema = dict[str, Any]
 EXAMPLE_ID: Final = "0198c0de-0000-7000-8000-000000000001"
@@ -137,7 +138,7 @@ def _candidates(field: Field) -> Iterable[Value]:
     """Return values of the kind, likely ones first."""
     match field.kind:
         case FieldKind.TEXT:
-            return _texts(field)
+            return _texts(field) if field.known is None else [EXAMPLES[field.known]]
         case FieldKind.INTEGER:
             usual = (_EXAMPLE_MINOR if field.money else 2, 1, 0, field.minimum, field.maximum)
             return [n for n in usual if n is not None]

@@ -14,6 +14,7 @@ from serai.model.fields import (
     choice,
     date,
     integer,
+    known,
     money,
     reference,
     text,
@@ -29,6 +30,7 @@ from serai.model.importing import (
     NewRow,
     Sample,
 )
+from serai.model.known import Known
 from serai.model.rules import Accept, Actor, Key, Refuse, Row, RowChange, Rule, RuleInput, Verdict
 from serai.model.vertical import Action, GrantSource, Role, Vertical
 
@@ -48,6 +50,7 @@ __all__ = [
     "Importer",
     "Index",
     "Key",
+    "Known",
     "NewRow",
     "Policy",
     "Refuse",
@@ -64,6 +67,7 @@ __all__ = [
     "choice",
     "date",
     "integer",
+    "known",
     "money",
     "reference",
     "text",

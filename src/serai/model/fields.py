@@ -19,6 +19,7 @@ from typing import Final, assert_never
 from serai.core.clock import timestamp_text
 from serai.core.ids import check_uuid
 from serai.core.limits import INTEGER_MAX, MONEY_MINOR_MAX, TEXT_CHARS_MAX
+from serai.model.known import EXAMPLES, Known, words
 
 Value = str | int | bool | None
 """What a field holds, as JSON."""
@@ -54,6 +55,7 @@ class Field:
         minimum, maximum: bounds of an integer; of a text, its length in characters.
         choices: the values of a choice, in their order.
         pattern: what a whole text must match.
+        known: the list that a text must be a word of.
         target: the collection that a reference points to.
         money: the field is part of an amount; such a field is never last-write-wins.
     """
@@ -67,6 +69,7 @@ class Field:
     maximum: int | None = None
     choices: tuple[str, ...] = ()
     pattern: str | None = None
+    known: Known | None = None
     target: str | None = None
     money: bool = False
 
@@ -111,6 +114,7 @@ def _text_parser(field: Field) -> Callable[[object], Value]:
     longest = TEXT_CHARS_MAX if field.maximum is None else field.maximum
     shortest = field.minimum or 0
     pattern = re.compile(field.pattern) if field.pattern else None
+    listed = field.known
 
     def parse(value: object) -> Value:
         if not isinstance(value, str):
@@ -122,6 +126,8 @@ def _text_parser(field: Field) -> Callable[[object], Value]:
             raise FieldError("must not hold the character NUL or half a surrogate pair")
         if pattern is not None and pattern.fullmatch(value) is None:
             raise FieldError(f"must match {pattern.pattern}")
+        if listed is not None and value not in words(listed):
+            raise FieldError(f"must be {listed.value}, such as {EXAMPLES[listed]}")
         return value
 
     return parse
@@ -216,6 +222,33 @@ def text(
         server=server,
         fixed=fixed,
     )
+
+
+def known(
+    doc: str, kind: Known, *, optional: bool = False, fixed: bool = False, money: bool = False
+) -> Field:
+    """Declare a word of a list that a standard keeps."""
+    shortest, longest, pattern = _FORMS[kind]
+    return Field(
+        kind=FieldKind.TEXT,
+        doc=doc,
+        minimum=shortest,
+        maximum=longest,
+        pattern=pattern,
+        known=kind,
+        optional=optional,
+        fixed=fixed,
+        money=money,
+    )
+
+
+_FORMS: Final = {
+    Known.CURRENCY: (3, 3, "[A-Z]{3}"),
+    Known.COUNTRY_2: (2, 2, "[A-Z]{2}"),
+    Known.COUNTRY: (2, 3, "[A-Z]{2,3}"),
+    Known.TIME_ZONE: (1, 60, r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+){0,2}"),
+}
+"""Fewest and most characters, and the pattern, for who has not got the list."""
 
 
 def integer(
@@ -315,12 +348,9 @@ def money(
             fixed=fixed,
             money=True,
         ),
-        f"{name}_currency": Field(
-            kind=FieldKind.TEXT,
-            doc=f"Currency of `{name}_minor`, ISO 4217",
-            minimum=3,
-            maximum=3,
-            pattern="[A-Z]{3}",
+        f"{name}_currency": known(
+            f"Currency of `{name}_minor`, ISO 4217",
+            Known.CURRENCY,
             optional=optional,
             fixed=fixed,
             money=True,

@@ -95,7 +95,9 @@ VENDORS: Final = Collection(
         "name": text("Name", minimum=1, maximum=160),
         "code": text("Number in the books", maximum=40, optional=True),
         "tax_number": text("Tax number", maximum=40, optional=True),
-        "email": text("E-mail address", maximum=254, pattern=r"[^@\s]+@[^@\s]+", optional=True),
+        "email": text(
+            "E-mail address", maximum=254, pattern=r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", optional=True
+        ),
         "active": boolean("May be bought from"),
     },
     indexes=(Index(("name",)),),

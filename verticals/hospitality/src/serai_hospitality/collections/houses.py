@@ -13,12 +13,14 @@ from serai.model import (
     Check,
     Collection,
     Index,
+    Known,
     Policy,
     Scope,
     boolean,
     choice,
     date,
     integer,
+    known,
     money,
     reference,
     text,
@@ -27,6 +29,7 @@ from serai_hospitality.rules.properties import PropertyRule
 from serai_hospitality.rules.stays import StayRule
 
 NIGHTS_MAX: Final = 730
+EMAIL: Final = r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+"
 PARTY_MAX: Final = 99
 """Adults, children or babies of one stay; the real data has one stay of 55 adults."""
 
@@ -38,18 +41,9 @@ PROPERTIES: Final = Collection(
     fields={
         "name": text("Name of the house", minimum=1, maximum=120),
         "kind": choice("What it is", "hotel", "hostel", "rental"),
-        "timezone": text(
-            "IANA name of the zone in which its days begin",
-            minimum=1,
-            maximum=60,
-            pattern=r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+){0,2}",
-        ),
-        "currency": text(
-            "Currency of its books, ISO 4217", minimum=3, maximum=3, pattern="[A-Z]{3}", fixed=True
-        ),
-        "country": text(
-            "Country, ISO 3166-1 alpha-2", minimum=2, maximum=2, pattern="[A-Z]{2}", optional=True
-        ),
+        "timezone": known("IANA name of the zone in which its days begin", Known.TIME_ZONE),
+        "currency": known("Currency of its books, ISO 4217", Known.CURRENCY, fixed=True),
+        "country": known("Country, ISO 3166-1 alpha-2", Known.COUNTRY_2, optional=True),
         "address": text("Postal address", maximum=300, optional=True),
         "active": boolean("Takes guests at present"),
         "open_business_date": date(
@@ -91,13 +85,13 @@ GUESTS: Final = Collection(
     scope=Scope.PROPERTY,
     fields={
         "name": text("Name as the person gives it", maximum=160, optional=True),
-        "email": text("E-mail address", maximum=254, pattern=r"[^@\s]+@[^@\s]+", optional=True),
+        "email": text(
+            "E-mail address", maximum=254, pattern=r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", optional=True
+        ),
         "phone": text("Telephone number", maximum=40, pattern=r"[0-9+()./ \-]+", optional=True),
-        "country": text(
+        "country": known(
             "Country of residence, ISO 3166-1 alpha-3; alpha-2 where the source has it",
-            minimum=2,
-            maximum=3,
-            pattern="[A-Z]{2,3}",
+            Known.COUNTRY,
             optional=True,
         ),
         "language": text("BCP 47 tag of the language to use", maximum=35, optional=True),
