@@ -66,11 +66,14 @@ PIP_INDEX = mirror="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(call PIP_CONFIG,
 	certs="$${SSL_CERT_FILE:-$${PIP_CERT:-$$($(call PIP_CONFIG,cert))}}"; \
 	certs="$${certs:-$(SYSTEM_CERTS)}"; [ -z "$$certs" ] || export SSL_CERT_FILE="$$certs";
 
+# Compiled here: where Python may not write its cache (PYTHONDONTWRITEBYTECODE), every start of every process would
+# compile half a million lines again, a second of processor time each.
 $(STAMP): $(UV) requirements.lock pyproject.toml verticals/hospitality/pyproject.toml
 	@echo "==> set up .venv (once; later runs skip this)"
 	@[ -x $(BIN)/python ] || $(UV) venv --quiet --clear --no-project --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
-	@$(PIP_INDEX) $(UV) pip install --python .venv --require-hashes -r requirements.lock
+	@$(PIP_INDEX) $(UV) pip install --python .venv --compile-bytecode --require-hashes -r requirements.lock
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation -e . -e verticals/hospitality
+	@$(BIN)/python -m compileall -q src verticals/hospitality/src
 	@touch $@
 
 demo: $(STAMP) ## start everything, import the real bookings, show two phones converge

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from serai import __version__
+from serai.app.collector import rare_collections
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.settings import Settings, SettingsError, load_settings
 from serai.app.telemetry import Telemetry, given_place
@@ -71,6 +72,7 @@ class Application:
                 _log.error("start-up failed: %s", error, exc_info=None if known else error)
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
+            stack.enter_context(rare_collections())
             upkeep = asyncio.create_task(runtime.upkeep())
             await send({"type": "lifespan.startup.complete"})
             await receive()

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from serai.app.collector import rare_collections
 from serai.app.import_file import Lines, NotImportable, measure, opened
 from serai.app.organisations import insert_missing
 from serai.app.runtime import (
@@ -113,7 +114,8 @@ async def import_file(
         store = PostgresStore(pool, runtime.vertical, runtime.clock)
         work = _Import(runtime, replace(home, pool=pool, store=store), org_id, report)
         try:
-            await work.run(_chunks(path, importer, context, report), progress)
+            with rare_collections():
+                await work.run(_chunks(path, importer, context, report), progress)
         except BaseExceptionGroup as group:
             # Not `except*`: some versions of Python put what is raised there into a new group.
             raise group.exceptions[0] from None

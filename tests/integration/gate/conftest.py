@@ -100,7 +100,7 @@ async def add_user(
 @pytest_asyncio.fixture
 async def house(migrated_database: str) -> AsyncIterator[House]:
     clock, memberships = SetClock(), Memberships()
-    async with PinnedPool(migrated_database, size_min=1, size_max=8) as pool:
+    async with PinnedPool(migrated_database, size_min=1, size_max=8, wait_seconds=20) as pool:
         service = await open_service(pool, clock, memberships)
         async with pool.connection() as directory:
             await directory.execute(
