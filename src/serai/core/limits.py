@@ -31,8 +31,13 @@ WRITE_ROWS_MAX: Final = 200
 """Rows that one write (one version) may change: a page may exceed its size by one write at most."""
 WRITE_READS_MAX: Final = 200
 """Rows in the read set of one write."""
-COALESCE_WRITES_MAX: Final = 64
+COALESCE_WRITES_MAX: Final = 256
 """Writes of one transaction of the coalescer on the request path."""
+COALESCE_CROWD: Final = 64
+"""Writes that wait while a transaction is in flight before another one begins beside it: a
+transaction costs as much as about twenty writes."""
+COALESCE_WAIT_SECONDS_MAX: Final = 0.02
+"""How long fewer than that wait for it."""
 BULK_ROWS_MAX: Final = 2_000
 """Rows of one transaction of an import, which waits for nothing and nobody waits for."""
 WRITE_ATTEMPTS_MAX: Final = 8

@@ -1,10 +1,15 @@
 """The coalescer: waiting writes of many organisations become one transaction.
 
-Owns the queue between requests and a shard. Promises: at most 64 writes or what is waiting, no
-artificial delay; one transaction in flight per organisation; writes of one organisation in the
-order of their arrival as far as rows allow, mutations of one device always in order; an answer for
-each write of its own, so a refused one never fails its neighbours. Never retries a write whose
-outcome is unknown (a lost connection): the caller sends it again under the same key.
+Owns the queue between requests and a shard. Promises: at most 256 writes or what is waiting, and no
+delay while nothing is in flight; one transaction in flight per organisation; writes of one
+organisation in the order of their arrival as far as rows allow, mutations of one device always in
+order; an answer for each write of its own, so a refused one never fails its neighbours. Never
+retries a write whose outcome is unknown (a lost connection): the caller sends it again under the
+same key.
+
+A second transaction begins beside the first when 64 writes wait, or when some have waited for
+20 ms. Until then they gather for the next one: what a transaction costs whatever is in it would
+otherwise be paid for a few writes each (docs/decisions/0021-batches.md).
 """
 
 from __future__ import annotations
@@ -20,7 +25,13 @@ from uuid import UUID
 
 from serai.core.clock import Clock, SystemClock
 from serai.core.errors import Code, SeraiError
-from serai.core.limits import COALESCE_WRITES_MAX, QUEUED_WRITES_MAX, WRITE_ATTEMPTS_MAX
+from serai.core.limits import (
+    COALESCE_CROWD,
+    COALESCE_WAIT_SECONDS_MAX,
+    COALESCE_WRITES_MAX,
+    QUEUED_WRITES_MAX,
+    WRITE_ATTEMPTS_MAX,
+)
 from serai.log.decide import NeedRows, decide, denied, plan_denial, plan_refusal
 from serai.log.denials import RECORDED, Denials
 from serai.log.intent import WriteAnswer, WriteIntent
@@ -77,6 +88,7 @@ class Coalescer:
         clock: time for rules.
         lanes: transactions in flight at most, of different organisations.
         writes_max: writes of one transaction.
+        crowd: writes that wait before a further transaction begins beside one in flight.
         recorder: is told what becomes of writes.
     """
 
@@ -88,6 +100,7 @@ class Coalescer:
         clock: Clock | None = None,
         lanes: int = 4,
         writes_max: int = COALESCE_WRITES_MAX,
+        crowd: int = COALESCE_CROWD,
         recorder: Recorder = SILENT,
     ) -> None:
         """Start with an empty queue; nothing runs before the first write."""
@@ -96,6 +109,8 @@ class Coalescer:
         self._clock = clock or SystemClock()
         self._lanes = lanes
         self._writes_max = writes_max
+        self._crowd = crowd
+        self._patience: asyncio.TimerHandle | None = None
         self._recorder = recorder
         self._organisations: dict[int, _Organisation] = {}
         self._ready: deque[int] = deque()
@@ -134,8 +149,11 @@ class Coalescer:
         self._queued += 1
         if len(organisation.waiting) == 1 and not organisation.busy:
             self._ready.append(intent.org_id)
-        if len(self._tasks) < self._lanes:
+        if not self._tasks or self._queued >= self._crowd:
             self._start_lane()
+        elif self._patience is None and len(self._tasks) < self._lanes:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(COALESCE_WAIT_SECONDS_MAX, self._out_of_patience)
         return waiting.answer
 
     async def drain(self) -> None:
@@ -143,6 +161,10 @@ class Coalescer:
         self._denials.flush()
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _out_of_patience(self) -> None:
+        self._patience = None
+        self._start_lane()
 
     def _start_lane(self) -> None:
         if len(self._tasks) < self._lanes and self._ready:

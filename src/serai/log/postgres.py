@@ -20,6 +20,7 @@ from serai.core.errors import Code
 from serai.core.ids import ORG_SCOPE
 from serai.core.limits import WRITE_ROWS_MAX
 from serai.log.audit import refusals_of
+from serai.log.heads import Heads
 from serai.log.listing import FOR_ORG, list_statement
 from serai.model import Vertical
 from serai.ports.store import (
@@ -79,6 +80,7 @@ class PostgresStore:
         self._vertical = vertical
         self._constraints = constraints(vertical)
         self._grants_sql = _grants_statement(vertical)
+        self._heads = Heads(self._read_heads)
 
     async def read(self, keys: Sequence[RowKey]) -> list[StoredRow | None]:
         """Return the live rows for the keys, in their order."""
@@ -129,13 +131,16 @@ class PostgresStore:
 
     async def head(self, org_id: int) -> Head | None:
         """Return where the organisation stands, None if it is not on this shard."""
+        return await self._heads.head(org_id)
+
+    async def _read_heads(self, org_ids: Sequence[int]) -> list[Head | None]:
         async with self._pool.connection() as connection:
-            r = await connection.fetchrow(_SQL["head"], org_id)
-        return (
-            None
-            if r is None
-            else Head(r["epoch"], r["version"], r["floor"], r["grants_version"], r["state"])
-        )
+            records = await connection.fetch(_SQL["heads"], org_ids)
+        found = {
+            r["org_id"]: Head(r["epoch"], r["version"], r["floor"], r["grants_version"], r["state"])
+            for r in records
+        }
+        return [found.get(org_id) for org_id in org_ids]
 
     async def log_page(
         self, org_id: int, after: int, *, scan: int, scopes: Sequence[UUID] | None, collections: int

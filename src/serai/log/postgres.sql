@@ -55,11 +55,16 @@ FROM me CROSS JOIN LATERAL (
     SELECT r.version, r.reply, r.body_hash FROM serai.reply r WHERE r.org_id = me.org_id AND r.key = $2 OFFSET 0
 ) p;
 
--- name: head
-WITH me AS MATERIALIZED (SELECT set_config('serai.org', $1::bigint::text, true)::bigint AS org_id)
-SELECT h.epoch, h.version, h.floor, h.grants_version, h.state
-FROM me CROSS JOIN LATERAL (
-    SELECT o.epoch, o.version, o.floor, o.grants_version, o.state FROM serai.org o WHERE o.org_id = me.org_id OFFSET 0
+-- name: heads
+-- As in `read`: the setting follows from organisation to organisation.
+SELECT h.org_id, h.epoch, h.version, h.floor, h.grants_version, h.state
+FROM unnest($1::bigint[]) AS k (org_id)
+CROSS JOIN LATERAL (SELECT set_config('serai.org', k.org_id::text, true)::bigint AS org_id OFFSET 0) me
+CROSS JOIN LATERAL (
+    SELECT o.org_id, o.epoch, o.version, o.floor, o.grants_version, o.state
+    FROM serai.org o
+    WHERE o.org_id = me.org_id
+    OFFSET 0
 ) h;
 
 -- name: log_page

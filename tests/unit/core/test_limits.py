@@ -26,7 +26,7 @@ def test_the_bounds_that_callers_were_told_are_the_bounds_that_hold() -> None:
 
 
 def test_a_coalesced_transaction_and_a_pool_are_what_was_measured() -> None:
-    assert limits.COALESCE_WRITES_MAX == 64
+    assert limits.COALESCE_WRITES_MAX == 256
     assert (limits.POOL_CONNECTIONS_MIN, limits.POOL_CONNECTIONS_MAX) == (5, 50)
     assert limits.POOL_WAIT_MS_MAX == 250
     assert limits.PAGE_ROWS_DEFAULT == 100
@@ -57,4 +57,4 @@ def test_a_token_of_a_large_chain_fits_into_a_pull() -> None:
 
 def test_a_days_queue_of_a_phone_fits_into_what_waits_for_a_shard() -> None:
     assert limits.MUTATIONS_PER_PUSH_MAX < limits.QUEUED_WRITES_MAX
-    assert limits.COALESCE_WRITES_MAX <= limits.QUEUED_WRITES_MAX
+    assert limits.COALESCE_CROWD <= limits.COALESCE_WRITES_MAX <= limits.QUEUED_WRITES_MAX

@@ -152,23 +152,25 @@ async def _pull_group(
     mask = 0
     for bits in visible.values():
         mask |= bits
-    if token is None:
-        head = await _head(store, caller.org_id)
-        _check_grant(caller, head)
-        log = LogPage(head, [], head.version)
-    else:
-        found = await store.log_page(
-            caller.org_id, after, scan=max(PAGE_SCAN_MAX, batch), scopes=scopes, collections=mask
-        )
-        if found is None:
-            raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
-        log = found
-        head = log.head
-        _check_grant(caller, head)
-        if token.position.epoch != head.epoch or after < head.floor or after > head.version:
+    head = await _head(store, caller.org_id)
+    _check_grant(caller, head)
+    log = LogPage(head, [], head.version)
+    if token is not None:
+        if _lost(token, head):
             return _Page({}, _fresh(caller, head, {}), {}, more=True, head=head, refetch=True)
         if after == head.version and not token.filling and token.complete == visible:
             return _Page({}, token, {}, more=False, head=head, kept=visible, same=True)
+        if after < head.version:
+            scan = max(PAGE_SCAN_MAX, batch)
+            found = await store.log_page(
+                caller.org_id, after, scan=scan, scopes=scopes, collections=mask
+            )
+            if found is None:
+                raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
+            log, head = found, found.head
+            _check_grant(caller, head)
+            if _lost(token, head):
+                return _Page({}, _fresh(caller, head, {}), {}, more=True, head=head, refetch=True)
     started, kept = _continue(caller, token, visible, head)
     page = _deliver_log(started, log, batch)
     page.kept = kept
@@ -177,6 +179,12 @@ async def _pull_group(
         await _fill(store, page, batch)
     page.more = page.token.position.version < head.version or bool(page.token.filling)
     return page
+
+
+def _lost(token: SinceToken, head: Head) -> bool:
+    """Tell whether the log does not go on from the token: another epoch, or below the horizon."""
+    at = token.position
+    return at.epoch != head.epoch or not head.floor <= at.version <= head.version
 
 
 def _check_grant(caller: Caller, head: Head) -> None:
