@@ -14,6 +14,7 @@ people whose membership was then refused.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 from uuid import UUID
 
 from serai.core.clock import Clock
@@ -25,6 +26,9 @@ from serai.model import Vertical
 from serai.ports.store import Store
 from serai.shard.pools import PinnedPool
 from serai.telemetry.recorder import SILENT, Recorder
+
+
+_NOBODY: Final = frozenset[UUID]()
 
 
 class ListingCoalescer(Coalescer):
@@ -64,17 +68,20 @@ class ListingCoalescer(Coalescer):
         while self._listing:
             await asyncio.wait(self._listing)
 
-    def _users(self, intent: WriteIntent) -> set[UUID]:
-        """Return the users whose memberships the write sets."""
+    def _users(self, intent: WriteIntent) -> frozenset[UUID]:
+        """Return the users whose memberships the write sets: of nearly every write, none."""
+        source = self._source
+        if source.collection not in [row.collection.name for row in intent.rows]:
+            return _NOBODY
         given = (
-            row.fields.get(self._source.user_field)
+            row.fields.get(source.user_field)
             for row in intent.rows
-            if row.collection.name == self._source.collection
+            if row.collection.name == source.collection
         )
-        return {UUID(user) for user in given if isinstance(user, str)}
+        return frozenset(UUID(user) for user in given if isinstance(user, str))
 
     async def _listed(
-        self, answer: asyncio.Future[WriteAnswer], org_id: int, users: set[UUID]
+        self, answer: asyncio.Future[WriteAnswer], org_id: int, users: frozenset[UUID]
     ) -> WriteAnswer:
         done = await answer
         for user_id in users:
