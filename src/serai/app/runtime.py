@@ -39,7 +39,7 @@ from serai.telemetry.recorder import SILENT, Recorder
 _log = logging.getLogger(__name__)
 
 MONTHS_AHEAD: Final = 12
-REPLY_DAYS_AHEAD: Final = 3
+REPLY_DAYS_AHEAD: Final = 1
 AUDIT_MONTHS_AHEAD: Final = 2
 REPLY_DAYS_KEPT: Final = 2
 _UPKEEP_SECONDS: Final = 3600

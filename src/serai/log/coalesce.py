@@ -269,13 +269,16 @@ class Coalescer:
         return outcomes
 
     async def _learn_epochs(self, batch: Sequence[_Waiting]) -> None:
-        for waiting in batch:
-            org_id = waiting.intent.org_id
-            if org_id not in self._epochs:
-                head = await self._store.head(org_id)
-                if len(self._epochs) >= _EPOCHS_KEPT_MAX:
-                    self._epochs.clear()
-                self._epochs[org_id] = 0 if head is None else head.epoch
+        org_ids = {waiting.intent.org_id for waiting in batch}
+        unknown = [org_id for org_id in org_ids if org_id not in self._epochs]
+        if not unknown:
+            return
+        # Together: the store reads them in one or two statements.
+        heads = await asyncio.gather(*map(self._store.head, unknown))
+        if len(self._epochs) + len(unknown) > _EPOCHS_KEPT_MAX:
+            self._epochs.clear()
+        for org_id, head in zip(unknown, heads, strict=True):
+            self._epochs[org_id] = 0 if head is None else head.epoch
 
     async def _decide_all(self, batch: list[_Waiting]) -> list[tuple[_Waiting, PlannedWrite]]:
         """Decide every write on rows read together: one read for the rows named, one for those the
