@@ -22,7 +22,7 @@ from serai.adapters.memory import MemoryStore
 from serai.client import apply, engine
 from serai.client.file import DeviceFile
 from serai.core.errors import Code, SeraiError
-from serai.core.token import TokenSealer
+from serai.core.token import TokenSealer, TokenUnreadable
 from serai.log import decide
 from serai.log.merge import Merged
 from serai.ports.store import Committed, LogPage, MutationKey
@@ -260,9 +260,10 @@ def token_of_anybody(_):
     """A token opens for whoever sends it."""
 
     def wrong(self, text, *, org_id, user_id):
-        token = self._open(text)
-        if token is None:
-            raise SeraiError(Code.TOKEN_INVALID)
+        try:
+            token = self.inspect(text)
+        except TokenUnreadable:
+            raise SeraiError(Code.TOKEN_INVALID) from None
         return replace(token, org_id=org_id, user_id=user_id)
 
     return wrong

@@ -78,4 +78,4 @@ async def dev_server(
         runtime = await stack.enter_async_context(open_runtime(settings, as_owner=True))
         application = Application(settings, telemetry)
         await stack.enter_async_context(served(application, settings.host, settings.port))
-        yield DevServer(f"http://{settings.host}:{settings.port}", settings, runtime)
+        yield DevServer(settings.address, settings, runtime)

@@ -25,6 +25,7 @@ from serai.core.limits import (
 from serai.http.services import HttpSettings
 
 PREFIX: Final = "SERAI_"
+ISSUER_DEFAULT: Final = "http://127.0.0.1:8642"
 
 
 class SettingsError(ValueError):
@@ -46,10 +47,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     issuer: Annotated[
         str,
         Meta(
-            description="Public URL of this installation; stands in access tokens as `iss`.",
+            description="Public URL of this installation; stands in access tokens as `iss`. The "
+            "same for all processes. `serai dev` takes the address that it listens on.",
             min_length=1,
         ),
-    ] = "http://127.0.0.1:8642"
+    ] = ISSUER_DEFAULT
     cors_origins: Annotated[
         list[str], Meta(description="Origins whose pages may call the API, separated by commas.")
     ] = []
@@ -88,6 +90,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "say."
         ),
     ] = False
+
+    @property
+    def address(self) -> str:
+        """Where this process is reached from its own machine."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - compared, not listened on
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def issued_by_itself(settings: Settings, environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of a process that is all there is of its installation: unless
+    SERAI_ISSUER says otherwise, its tokens name the address that it listens on, also one that a
+    flag chose. Several processes would refuse each other's tokens.
+    """
+    given = os.environ if environment is None else environment
+    if variable("issuer") in given:
+        return settings
+    return msgspec.structs.replace(settings, issuer=settings.address)
 
 
 def variable(name: str) -> str:
@@ -149,14 +168,15 @@ def _check_metrics(settings: Settings) -> None:
         raise SettingsError(
             f"{variable('metrics_token')} has less than {METRICS_TOKEN_CHARS_MIN} characters."
         )
-    if settings.metrics_port and not token and not _is_loopback(settings.metrics_host):
+    if settings.metrics_port and not token and not is_loopback(settings.metrics_host):
         raise SettingsError(
             f"{variable('metrics_host')} can be reached by others: "
             f"set {variable('metrics_token')}, or leave it at 127.0.0.1."
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

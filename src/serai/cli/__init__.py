@@ -1,5 +1,5 @@
-"""The command line: `serai dev | serve | migrate | org | user | keys | import | demo | settings |
-reference`.
+"""The command line: `serai dev | serve | migrate | org | user | keys | import | doctor | demo |
+settings | reference`.
 
 Owns how people start Serai and what they read. Promises that every command has `--json` where it
 reports something, says what to do when it fails, and ends with a status that tells. Never holds
@@ -40,6 +40,11 @@ app.command("serai.cli.org:app", name="org", help="Organisations: create, list, 
 app.command("serai.cli.org:user_app", name="user", help="People: create, add to an organisation.")
 app.command("serai.cli.keys:app", name="keys", help="Keys that sign access tokens: list, rotate.")
 app.command("serai.cli.importing:app", name="import", help="Import a file into an organisation.")
+app.command(
+    "serai.cli.doctor:app",
+    name="doctor",
+    help="Explain an installation, a device, a token, a device's file.",
+)
 app.command("serai.cli.demo:demo", name="demo", help="Real data, two phones, and what to try next.")
 app.command(
     "serai.cli.bench:bench", name="bench", help="Measure the published figures on this machine."

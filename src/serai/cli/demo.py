@@ -22,7 +22,7 @@ from serai.app.dev import DevServer, dev_server
 from serai.app.importing import ImportReport, import_file
 from serai.app.organisations import create_organisation
 from serai.app.people import ensure_user, new_password_for
-from serai.app.settings import load_settings
+from serai.app.settings import issued_by_itself, load_settings
 from serai.cli.importing import progress_bar
 from serai.cli.phones import PhoneReport, meet
 from serai.cli.run import console, print_json, run
@@ -59,7 +59,8 @@ def demo(
 
 async def _demo(data_dir: Path | None, port: int | None, *, once: bool) -> int:
     started = time.monotonic()
-    async with dev_server(load_settings(port=port), data_dir, say=console.print) as server:
+    settings = issued_by_itself(load_settings(port=port))
+    async with dev_server(settings, data_dir, say=console.print) as server:
         start_seconds = round(time.monotonic() - started, 1)
         owner = await ensure_user(server.runtime, OWNER)
         password = await new_password_for(server.runtime, owner.user_id)

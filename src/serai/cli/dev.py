@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from serai.app.settings import load_settings
+from serai.app.settings import issued_by_itself, load_settings
 from serai.cli.run import console, run
 
 
@@ -47,7 +47,7 @@ async def _dev(data_dir: Path | None, host: str | None, port: int | None) -> int
     from serai.app.dev import dev_server
     from serai.app.telemetry import Telemetry
 
-    settings = load_settings(host=host, port=port)
+    settings = issued_by_itself(load_settings(host=host, port=port))
     telemetry = Telemetry(settings, person=True)
     async with (
         telemetry.shown(),

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import msgspec
 
-from serai.client import apply, queue
+from serai.client import apply, queue, trouble
 from serai.client.apply import Touched
 from serai.client.file import DeviceFile, FileDamaged, FileError, NotWritten
 from serai.client.forms import PushedBatch, page_decoder, push_decoder
@@ -234,6 +234,7 @@ class Engine:
         if not more:
             with self._file.transaction():
                 self._file.set_meta("last_sync", timestamp_text(self._world.clock.now()))
+                self._file.set_meta(trouble.META_KEY, "")
         self.failures = 0
         self._cuts = max(self._cuts - 1, 0)
         self.error = None
@@ -261,6 +262,7 @@ class Engine:
         self._due_at = now + wait
         self._not_before = now + asked_wait(retry_after)
         self.tell(Event.TRIPPED if trips(self._pace, self.failures) else Event.FAILED)
+        trouble.keep(self._file, error, self.state, self.failures, self._world.clock, wait)
 
     def _refused(self, error: SeraiError, exchange: Exchange) -> None:
         """Do what the catalogue says about the error."""
@@ -282,11 +284,10 @@ class Engine:
     def _halted(self, error: SeraiError | FileDamaged) -> None:
         self.error = error
         self.tell(Event.REFUSED)
+        trouble.keep(self._file, error, self.state, self.failures, self._world.clock, None)
 
     def _mended(self, error: SeraiError, *, mended: bool) -> None:
-        """Go on at once after a mend, but not for ever: a server that refuses whatever is sent is a
-        failure.
-        """
+        """Go on at once after a mend; a server that refuses whatever is sent is a failure."""
         self._mends += 1
         if mended and self._mends <= _MENDS_MAX:
             self.tell(Event.ANSWERED)

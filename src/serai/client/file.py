@@ -109,7 +109,7 @@ def _read_statements() -> dict[str, str]:
     return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-_STATEMENTS: Final = _read_statements()
+STATEMENTS: Final = _read_statements()
 
 
 class DeviceFile:
@@ -178,12 +178,12 @@ class DeviceFile:
 
     def run(self, name: str, *values: Cell) -> sqlite3.Cursor:
         """Run the named statement."""
-        return self._execute(_STATEMENTS[name], values)
+        return self._execute(STATEMENTS[name], values)
 
     def run_many(self, name: str, rows: Iterable[tuple[Cell, ...]]) -> None:
         """Run the named statement for each row."""
         try:
-            self._connection.executemany(_STATEMENTS[name], rows)
+            self._connection.executemany(STATEMENTS[name], rows)
         except sqlite3.Error as error:
             _tell(error)
 

@@ -145,3 +145,15 @@ select count(*) from refusal where collection = ?
 select version, data, pending from shown where collection = ? and id = ?
 -- name: collection_fill
 select fill from collection where number = ?
+
+-- Of `serai.client.look`, which reads a copy of a file.
+-- name: look_tables
+select count(*) from sqlite_schema
+where type = 'table' and name in ('meta', 'collection', 'row', 'mutation', 'refusal')
+-- name: look_collections
+select c.name, c.fill, c.token, (select count(*) from row r where r.collection = c.number)
+from collection c order by c.number
+-- name: look_queue
+select m.number, c.name, m.op, m.id, m.fields, m.at
+from mutation m join collection c on c.number = m.collection
+where m.version = 0 order by m.seq limit ?

@@ -93,6 +93,12 @@ class SinceToken:
         return contains({first[0]: 1 << number}, scope, number) and row_id <= self.cursor
 
 
+class TokenUnreadable(ValueError):
+    """A text is no token of this installation; the message says why. For an operator only: whoever
+    sent it is told `token_invalid` and nothing else.
+    """
+
+
 class TokenSealer:
     """Seals and opens tokens with HMAC-SHA256, truncated to 128 bits (RFC 2104, section 5).
 
@@ -147,10 +153,40 @@ class TokenSealer:
             SeraiError: `token_invalid` if it was not made by this server, was changed, or belongs
                 to another organisation or user. The cases are not told apart to the caller.
         """
-        token = self._open(text)
-        if token is None or token.org_id != org_id or token.user_id != user_id:
+        try:
+            token = self.inspect(text)
+        except TokenUnreadable:
+            raise SeraiError(Code.TOKEN_INVALID) from None
+        if token.org_id != org_id or token.user_id != user_id:
             raise SeraiError(Code.TOKEN_INVALID)
         return token
+
+    def inspect(self, text: str) -> SinceToken:
+        """Return the state in `text`, whoever it was made for. For an operator's eyes: a request
+        is answered by `open`.
+
+        Raises:
+            TokenUnreadable: it was not made with these keys, or was changed.
+        """
+        if len(text) > TOKEN_BYTES_MAX:
+            raise TokenUnreadable(f"it is longer than {TOKEN_BYTES_MAX} characters")
+        try:
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise TokenUnreadable("it is not base64: cut, or no token at all") from None
+        if _spelled(raw) != text:
+            # Base64 has several spellings of the same bytes; a token has one.
+            raise TokenUnreadable("its base64 is not spelled as a token's is")
+        payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+        if len(payload) < _HEAD.size:
+            raise TokenUnreadable("it is too short: cut, or no token at all")
+        if payload[0] != _FORMAT:
+            raise TokenUnreadable("it has the form of another release, or is no token at all")
+        if payload[1] not in self._keys:
+            raise TokenUnreadable("its key is not here: another installation's, or a key removed")
+        if not hmac.compare_digest(mac, self._mac(payload[1], payload)):
+            raise TokenUnreadable("its seal does not hold: another installation's, or changed")
+        return _unpack(payload)
 
     def would_spell(self, text: str) -> bool:
         """Tell whether `seal` gives this very text for the state in it. For a text that opened."""
@@ -158,23 +194,6 @@ class TokenSealer:
 
     def _mac(self, key_id: int, payload: bytes) -> bytes:
         return hmac.digest(self._keys[key_id], payload, hashlib.sha256)[:_MAC_BYTES]
-
-    def _open(self, text: str) -> SinceToken | None:
-        if len(text) > TOKEN_BYTES_MAX:
-            return None
-        try:
-            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        if _spelled(raw) != text:
-            # Base64 has several spellings of the same bytes; a token has one.
-            return None
-        payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        if len(payload) < _HEAD.size or payload[0] != _FORMAT or payload[1] not in self._keys:
-            return None
-        if not hmac.compare_digest(mac, self._mac(payload[1], payload)):
-            return None
-        return _unpack(payload)
 
 
 def _unpack(payload: bytes) -> SinceToken:

@@ -4,6 +4,8 @@ refuse a port that is taken, and leave nothing.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import socket
@@ -50,6 +52,25 @@ def test_dev_answers_says_where_stops_when_told_and_keeps_the_data(lone: Shell) 
             assert dev.stop(signal.SIGTERM) == (130, "")
         wait_for_end(family)
     assert abandoned() <= before
+
+
+def test_tokens_of_a_dev_on_a_port_of_its_own_name_that_port(lone: Shell) -> None:
+    port = str(free_port())
+    with lone.started("dev", "--ephemeral", "--port", port) as dev:
+        directory = dev.until("SERAI_DIRECTORY_URL=").split("'")[1]
+        dev.until("Ctrl-C stops it.")
+        words = ("org", "create", "inn", "--owner", "ana@example.com", "--json")
+        password = lone.ok(*words, SERAI_DIRECTORY_URL=directory).json["password"]
+        form = json.dumps({"email": "ana@example.com", "password": password}).encode()
+        url = f"http://127.0.0.1:{port}"
+        asked = urllib.request.Request(  # noqa: S310 - the server under test
+            f"{url}/v1/auth/token", form, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(asked, timeout=30) as reply:  # noqa: S310 - the server under test
+            token = json.load(reply)["accessToken"]
+        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        assert (claims["iss"], claims["aud"]) == (url, url)
+        assert dev.stop(signal.SIGINT) == (130, "")
 
 
 def test_the_command_that_dev_shows_can_be_copied_whole(lone: Shell) -> None:

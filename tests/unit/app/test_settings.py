@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from serai.app.settings import Settings, SettingsError, describe, load_settings, variable
+from serai.app.settings import (
+    Settings,
+    SettingsError,
+    describe,
+    issued_by_itself,
+    load_settings,
+    variable,
+)
 
 URL = "postgresql://serai:hush@127.0.0.1:5432/serai"
 
@@ -118,3 +125,28 @@ def test_a_flag_is_checked_like_a_variable() -> None:
 def test_every_setting_says_what_it_means(name: str) -> None:
     assert variable(name) == f"SERAI_{name.upper()}"
     assert describe(name).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "address"),
+    [
+        ({}, "http://127.0.0.1:8642"),
+        ({"port": 9000}, "http://127.0.0.1:9000"),
+        ({"host": "hotel.local", "port": 80}, "http://hotel.local:80"),
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:8642"),  # noqa: S104 - a setting under test, nobody listens
+        ({"host": "::1", "port": 9000}, "http://[::1]:9000"),
+    ],
+)
+def test_a_lone_process_issues_tokens_in_the_name_of_its_address(chosen, address: str) -> None:
+    settings = load_settings({}, **chosen)
+    assert settings.address == address
+    assert issued_by_itself(settings, {}).issuer == address
+
+
+def test_an_issuer_that_was_chosen_stands_whatever_the_port() -> None:
+    environment = {"SERAI_ISSUER": "https://api.example.com"}
+    settings = load_settings(environment, port=9000)
+    assert issued_by_itself(settings, environment).issuer == "https://api.example.com"
+    assert load_settings({}, port=9000).issuer == "http://127.0.0.1:8642", (
+        "processes behind one address would refuse each other's tokens"
+    )

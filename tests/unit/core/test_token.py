@@ -18,7 +18,14 @@ from serai.core.channels import ChannelSet, normal
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE
 from serai.core.limits import TOKEN_BYTES_MAX
-from serai.core.token import Position, SinceToken, TokenSealer, grouped, ungrouped
+from serai.core.token import (
+    Position,
+    SinceToken,
+    TokenSealer,
+    TokenUnreadable,
+    grouped,
+    ungrouped,
+)
 
 KEY = b"sixteen bytes ok"
 USER = UUID("0198c0de-0000-7000-8000-000000000001")
@@ -270,3 +277,32 @@ def test_a_device_that_is_whole_fills_nothing() -> None:
     token = example_token(filling=(), cursor=None)
     assert token.first_filling() is None
     assert not token.delivers(HILL, 3, UUID(int=1))
+
+
+def test_an_operator_reads_a_token_whoever_it_was_made_for() -> None:
+    token = example_token()
+    assert SEALER.inspect(SEALER.seal(token)) == token
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "too short"),
+        ("hello", "not base64"),
+        ("AgEA", "too short"),
+        ("A" * 200, "another release"),
+        ("A" * (TOKEN_BYTES_MAX + 1), "longer than"),
+        ("\u00e9" * 40, "not base64"),
+    ],
+)
+def test_an_operator_is_told_why_a_text_is_no_token(text: str, why: str) -> None:
+    with pytest.raises(TokenUnreadable, match=why):
+        SEALER.inspect(text)
+
+
+def test_an_operator_is_told_that_a_token_is_another_installations() -> None:
+    sealed = SEALER.seal(example_token())
+    with pytest.raises(TokenUnreadable, match="seal does not hold"):
+        TokenSealer({1: b"another's sixteen bytes"}).inspect(sealed)
+    with pytest.raises(TokenUnreadable, match="key is not here"):
+        TokenSealer({2: KEY}).inspect(sealed)

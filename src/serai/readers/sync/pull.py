@@ -27,6 +27,7 @@ from serai.core.limits import PAGE_BYTES_MAX, PAGE_SCAN_MAX
 from serai.core.token import Position, SinceToken, TokenSealer, grouped, ungrouped
 from serai.gate.caller import Caller
 from serai.ports.store import Head, LogPage, SnapshotPage, Store
+from serai.readers.sync.horizon import why_refetch
 from serai.telemetry.recorder import SILENT, Recorder
 from serai.wire.sync import ChangesRequest, RawChangesAnswer, RawCollectionChanges, WantedCollection
 
@@ -156,7 +157,7 @@ async def _pull_group(
     _check_grant(caller, head)
     log = LogPage(head, [], head.version)
     if token is not None:
-        if _lost(token, head):
+        if why_refetch(token.position, head) is not None:
             return _Page({}, _fresh(caller, head, {}), {}, more=True, head=head, refetch=True)
         if after == head.version and not token.filling and token.complete == visible:
             return _Page({}, token, {}, more=False, head=head, kept=visible, same=True)
@@ -169,7 +170,7 @@ async def _pull_group(
                 raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
             log, head = found, found.head
             _check_grant(caller, head)
-            if _lost(token, head):
+            if why_refetch(token.position, head) is not None:
                 return _Page({}, _fresh(caller, head, {}), {}, more=True, head=head, refetch=True)
     started, kept = _continue(caller, token, visible, head)
     page = _deliver_log(started, log, batch)
@@ -179,12 +180,6 @@ async def _pull_group(
         await _fill(store, page, batch)
     page.more = page.token.position.version < head.version or bool(page.token.filling)
     return page
-
-
-def _lost(token: SinceToken, head: Head) -> bool:
-    """Tell whether the log does not go on from the token: another epoch, or below the horizon."""
-    at = token.position
-    return at.epoch != head.epoch or not head.floor <= at.version <= head.version
 
 
 def _check_grant(caller: Caller, head: Head) -> None:
