@@ -27,7 +27,6 @@ from serai.ports.store import Store
 from serai.shard.pools import PinnedPool
 from serai.telemetry.recorder import SILENT, Recorder
 
-
 _NOBODY: Final = frozenset[UUID]()
 
 
