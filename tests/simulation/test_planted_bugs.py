@@ -55,7 +55,7 @@ def page_without_token(right):
     def wrong(file, held, part, *rest):
         right(file, held, part, *rest)
         if held.token is not None:
-            file.run("collection_set", held.token, held.fill.value, held.number)
+            file.set_collection(held.number, held.token, held.fill)
 
     return wrong
 

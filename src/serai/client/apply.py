@@ -65,9 +65,10 @@ def take_page(
             file.run("queue_keep_seen", file.meta_number("epoch"))
         _enter_epoch(file, page.epoch)
         file.set_meta("version", str(page.version))
+    answered = bool(file.run("answered_any").fetchone()[0])
     for part in page.collections:
         _take_part(file, held[part.name], part, touched)
-        if not part.has_more and not part.must_refetch:
+        if answered and not part.has_more and not part.must_refetch:
             _forget_passed(file, held[part.name].number, page.version, touched)
     more = any(part.has_more or part.must_refetch for part in page.collections)
     if not more and all(each.fill is Fill.WHOLE for each in file.collections()):
@@ -109,9 +110,7 @@ def _enter_epoch(file: DeviceFile, epoch: int) -> None:
 
 def _take_part(file: DeviceFile, held: Held, part: PagePart, touched: Touched) -> None:
     if part.must_refetch:
-        file.run(
-            "collection_set", None, step(COLLECTION, held.fill, Page.REFETCH).value, held.number
-        )
+        file.set_collection(held.number, None, step(COLLECTION, held.fill, Page.REFETCH))
         return
     if held.token is None:
         file.run("rows_drop", held.number)
@@ -125,7 +124,7 @@ def _take_part(file: DeviceFile, held: Held, part: PagePart, touched: Touched) -
         ).fetchall():
             file.run("queue_remove", seq)
     fill = step(COLLECTION, held.fill, Page.PART if part.filling else Page.LAST)
-    file.run("collection_set", part.next_token, fill.value, held.number)
+    file.set_collection(held.number, part.next_token, fill)
 
 
 def _purge(file: DeviceFile, number: int, part: PagePart, touched: Touched) -> None:
@@ -175,8 +174,7 @@ def drop_tokens(file: DeviceFile) -> bool:
     """Drop every token; rows and queue stay. Return whether there was one to drop."""
     with_token = [each for each in file.collections() if each.token is not None]
     for each in with_token:
-        fill = step(COLLECTION, each.fill, Page.REFETCH)
-        file.run("collection_set", None, fill.value, each.number)
+        file.set_collection(each.number, None, step(COLLECTION, each.fill, Page.REFETCH))
     file.set_meta("etag", "")
     return bool(with_token)
 

@@ -356,7 +356,7 @@ class SyncClient:
         return held
 
     def _filling(self, held: Held) -> bool:
-        return self._file.run("collection_fill", held.number).fetchone()[0] != Fill.WHOLE.value
+        return self._file.fill_of(held.number) is not Fill.WHOLE
 
     def _tell(self, touched: Touched) -> None:
         if not self._listeners or not touched.rows:
@@ -396,7 +396,7 @@ def _set_up(
         if name not in held:
             # The token of the others: the new collection is filled under the same position, so that
             # rows of one transaction still arrive together.
-            file.run("collection_add", name, tokens[0] if tokens else None, Fill.EMPTY.value)
+            file.add_collection(name, tokens[0] if tokens else None)
             file.set_meta("etag", "")
 
 
@@ -406,7 +406,7 @@ def _drop(file: DeviceFile, held: Held) -> None:
     if waiting or listed:
         raise ValueError(f"writes to {held.name} wait or are refused: it stays on the device")
     file.run("rows_drop", held.number)
-    file.run("collection_drop", held.number)
+    file.drop_collection(held.number)
 
 
 def _fields_text(fields: Mapping[str, object]) -> str:

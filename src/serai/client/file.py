@@ -121,6 +121,10 @@ class DeviceFile:
 
     def __init__(self, path: Path) -> None:
         """Open the file; raises FileInUse, FileOfOtherFormat, FileDamaged or NotWritten."""
+        # What every request asks for is read once. The file is this client's alone, so only a
+        # statement of its own, or the end of one, makes it untrue.
+        self._meta: dict[str, str | None] = {}
+        self._collections: dict[int, Held] = {}
         _make_private(path)
         self._connection = sqlite3.connect(path, timeout=0.0, isolation_level=None)
         try:
@@ -172,6 +176,8 @@ class DeviceFile:
             self._execute("commit")
         except BaseException:
             # A full disk may have ended the transaction already, and a commit that failed has not.
+            self._meta.clear()
+            self._collections.clear()
             if self._connection.in_transaction:
                 self._execute("rollback")
             raise
@@ -199,12 +205,16 @@ class DeviceFile:
 
     def meta(self, key: str) -> str | None:
         """Return a single value, None if it was never set."""
-        found = self.run("meta_get", key).fetchone()
-        return None if found is None else found[0]
+        if key not in self._meta:
+            found = self.run("meta_get", key).fetchone()
+            self._meta[key] = None if found is None else found[0]
+        return self._meta[key]
 
     def set_meta(self, key: str, value: str) -> None:
-        """Set a single value."""
-        self.run("meta_set", key, value)
+        """Set a single value. Most are set to what they are."""
+        if self._meta.get(key) != value:
+            self.run("meta_set", key, value)
+            self._meta[key] = value
 
     def meta_number(self, key: str) -> int:
         """Return a single number, 0 if it was never set."""
@@ -212,8 +222,34 @@ class DeviceFile:
 
     def collections(self) -> list[Held]:
         """Return the collections, in the order in which they were added."""
-        found = self.run("collections").fetchall()
-        return [Held(number, name, token, Fill(fill)) for number, name, token, fill in found]
+        return [*self._by_number().values()]
+
+    def fill_of(self, number: int) -> Fill:
+        """Return how much of a collection is here."""
+        return self._by_number()[number].fill
+
+    def _by_number(self) -> dict[int, Held]:
+        if not self._collections:
+            found = self.run("collections").fetchall()
+            self._collections = {
+                number: Held(number, name, token, Fill(fill)) for number, name, token, fill in found
+            }
+        return self._collections
+
+    def add_collection(self, name: str, token: str | None) -> None:
+        """Add an empty collection."""
+        self.run("collection_add", name, token, Fill.EMPTY.value)
+        self._collections.clear()
+
+    def set_collection(self, number: int, token: str | None, fill: Fill) -> None:
+        """Note how much of a collection is here."""
+        self.run("collection_set", token, fill.value, number)
+        self._collections.clear()
+
+    def drop_collection(self, number: int) -> None:
+        """Drop a collection."""
+        self.run("collection_drop", number)
+        self._collections.clear()
 
 
 def _make_private(path: Path) -> None:

@@ -82,6 +82,8 @@ update mutation set number = (
 ) where version = 0
 -- name: queue_of_collection
 select count(*) from mutation where collection = ?
+-- name: answered_any
+select exists (select 1 from mutation where version > 0)
 -- name: answered_passed
 select seq, collection, id from mutation where version > 0 and collection = ? and version <= ?
 -- name: answered_passed_row
@@ -143,8 +145,6 @@ select count(*) from refusal
 select count(*) from refusal where collection = ?
 -- name: shown_get
 select version, data, pending from shown where collection = ? and id = ?
--- name: collection_fill
-select fill from collection where number = ?
 
 -- Of `serai.client.look`, which reads a copy of a file.
 -- name: look_tables

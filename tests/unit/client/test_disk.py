@@ -21,6 +21,8 @@ from uuid import UUID
 import pytest
 
 from serai.client import FileDamaged, FileInUse, NotWritten, Pace, State, SyncClient
+from serai.client.file import DeviceFile, Held
+from serai.client.states import Fill
 from unit.client.fake_server import HOTEL, FakeServer
 from unit.client.fake_transport import FakeTransport, in_virtual_time, open_client, passed, there
 
@@ -256,3 +258,29 @@ async def test_a_mistake_in_a_query_of_the_app_is_shown_as_one(tmp_path):
             client.query("stays", "colour = 1")
         client.insert("stays", ROW, UUID(int=1))
         assert there(client, UUID(int=1)).data == ROW
+
+
+def test_what_a_transaction_set_before_it_failed_is_not_believed(tmp_path):
+    def write_and_fail(file: DeviceFile) -> None:
+        with file.transaction():
+            file.set_meta("version", "8")
+            file.set_meta("epoch", "2")
+            file.set_collection(1, "token", Fill.WHOLE)
+            file.add_collection("guests", "token")
+            assert (file.meta("version"), file.fill_of(1)) == ("8", Fill.WHOLE)
+            raise NotWritten
+
+    file = DeviceFile(tmp_path / "device.db")
+    with file.transaction():
+        file.set_meta("version", "7")
+        file.add_collection("stays", None)
+    with pytest.raises(NotWritten):
+        write_and_fail(file)
+    assert (file.meta("version"), file.meta("epoch")) == ("7", None)
+    assert file.collections() == [Held(1, "stays", None, Fill.EMPTY)]
+    with file.transaction():
+        file.set_meta("version", "8")
+    file.close()
+    again = DeviceFile(tmp_path / "device.db")
+    assert again.meta("version") == "8"
+    again.close()

@@ -17,9 +17,10 @@ from uuid import UUID
 
 from serai.client import Conditions, Pace, Row, SyncClient
 from serai.client import Link as Carrier
+from serai.client.engine import Engine
 from serai.client.file import DeviceFile
 from serai.client.forms import Op, Value
-from serai.client.states import CLIENT, Event
+from serai.client.states import CLIENT, Event, State
 from serai.testing.simulation.coverage import client_branch
 from serai.testing.simulation.hotel import COLLECTIONS
 from serai.testing.simulation.loop import VirtualClock
@@ -94,6 +95,11 @@ class Device:
         """The client, None while the device is off."""
         return self._client
 
+    @property
+    def halted(self) -> bool:
+        """Whether only a person can get the client going again."""
+        return self._client is not None and _engine(self._client).state is State.HALTED
+
     async def start(self) -> None:
         """Open the file and run."""
         if self._client is not None:
@@ -121,7 +127,7 @@ class Device:
 
     def _spy(self, client: SyncClient) -> None:
         """Count the transitions of the client."""
-        engine = client._engine  # noqa: SLF001 - # pyright: ignore[reportPrivateUsage] - the simulation counts what happens inside
+        engine = _engine(client)
         tell = engine.tell
 
         def told(event: Event) -> None:
@@ -253,3 +259,7 @@ class Device:
     def _new_id(self) -> UUID:
         # Scattered, so that rows appear before and behind the cursor of a fill.
         return UUID(int=self._random.getrandbits(120))
+
+
+def _engine(client: SyncClient) -> Engine:
+    return client._engine  # noqa: SLF001 - # pyright: ignore[reportPrivateUsage] - the simulation looks at and counts what happens inside

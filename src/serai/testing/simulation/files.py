@@ -8,6 +8,8 @@ have it (I11). Never changes anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,7 +20,7 @@ from serai.client.states import COLLECTION, Fill
 from serai.core.token import SinceToken
 from serai.testing.simulation.coverage import collection_branch
 from serai.testing.simulation.device import Device, Written
-from serai.testing.simulation.history import Doc, History, RowId
+from serai.testing.simulation.history import Change, Doc, History, RowId
 from serai.testing.simulation.tokens import Tokens, stands_for
 
 _decode = msgspec.json.Decoder(Doc).decode
@@ -26,7 +28,19 @@ _RAW: Final = (
     "select c.name, r.id, r.version, r.data from row r join collection c on c.number = r.collection"
 )
 _QUEUED: Final = "select number from mutation where version = 0"
-Held = dict[RowId, tuple[int, Doc | None]]
+_STEPS: Final[dict[tuple[Fill, Fill], list[str]]] = {}
+for (_old, _page), _new in COLLECTION.items():
+    _STEPS.setdefault((_old, _new), []).append(collection_branch(_old, _page))
+Coverage = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class Due:
+    """The rows that a token stands for, by (name of the collection, id as text)."""
+
+    coverage: Coverage
+    version: int
+    rows: dict[tuple[str, str], tuple[RowId, Change]]
 
 
 class Files:
@@ -40,7 +54,7 @@ class Files:
         self._reached: dict[UUID, int] = {}
         self._filled: dict[UUID, tuple[object, int]] = {}
         self._fills: dict[UUID, dict[str, Fill]] = {}
-        self._ids: dict[str, UUID] = {}
+        self._dues: dict[UUID, Due] = {}
 
     def look(self, device: Device) -> None:
         """Judge what a device holds."""
@@ -64,26 +78,58 @@ class Files:
         """Count the transitions of collections, as far as two looks tell them apart."""
         before = self._fills.get(device.user, {})
         for name, fill in fills.items():
-            for (old, page), new in COLLECTION.items():
-                if (before.get(name, Fill.EMPTY), fill) == (old, new):
-                    self._trace.branch(collection_branch(old, page))
+            for branch in _STEPS.get((before.get(name, Fill.EMPTY), fill), ()):
+                self._trace.branch(branch)
         self._fills[device.user] = fills
 
     def _rows(self, device: Device, token: SinceToken, file: DeviceFile) -> None:
-        version = token.position.version
-        expected: Held = {
-            row: (change.version, change.doc)
-            for row, change in self._history.live_at(version).items()
-            if stands_for(token, change.scope, row)
-        }
-        by_name = self._history.vertical.by_name
-        found: Held = {
-            (by_name[str(name)].number, self._id(str(row_id))): (row_version, _decode(str(data)))
-            for name, row_id, row_version, data in file.select(_RAW, ())
-        }
+        due = self._due(device, token)
+        if self._filled.get(device.user, ((), 0))[0] != due.coverage:
+            self._filled[device.user] = (due.coverage, self._history.version)
+        found = file.select(_RAW, ()).fetchall()
+        same = 0
+        for name, row_id, version, text in found:
+            row = due.rows.get((name, row_id))
+            if row is None or row[1].version != version or row[1].text != text:
+                break
+            same += 1
+        if not same == len(found) == len(due.rows):
+            self._differ(device, due, found)
+
+    def _due(self, device: Device, token: SinceToken) -> Due:
+        """Return the rows that a device must hold; from those of the look before, if it has gone on
+        from there.
+        """
+        version, history = token.position.version, self._history
+        due = self._dues.get(device.user)
         coverage = (token.complete, token.filling, token.cursor)
-        if self._filled.get(device.user, ((), 0))[0] != coverage:
-            self._filled[device.user] = (coverage, self._history.version)
+        if due is None or due.coverage != coverage or due.version > version:
+            due = self._dues[device.user] = Due(coverage, 0, {})
+            written = iter(history.rows)
+        else:
+            later = range(due.version + 1, version + 1)
+            written = (row for each in later for row in history.written.get(each, ()))
+        for row in written:
+            change = history.row_at(row, version)
+            if change is None:
+                continue
+            key = (history.vertical.by_number[row[0]].name, str(row[1]))
+            if change.doc is not None and stands_for(token, change.scope, row):
+                due.rows[key] = (row, change)
+            else:
+                due.rows.pop(key, None)
+        due.version = version
+        return due
+
+    def _differ(self, device: Device, due: Due, raw: Sequence[tuple[str, str, int, str]]) -> None:
+        """Judge rows that are not, text for text, those that were expected."""
+        version = due.version
+        expected = {row: (change.version, change.doc) for row, change in due.rows.values()}
+        by_name = self._history.vertical.by_name
+        found = {
+            (by_name[name].number, UUID(row_id)): (row_version, _decode(text))
+            for name, row_id, row_version, text in raw
+        }
         for row in expected.keys() - found.keys():
             if self._left_out(device, version, row):
                 del expected[row]
@@ -96,12 +142,6 @@ class Files:
             f"I6: {device.name} keeps {hidden[:1]} at {version}, which its user may not see",
         )
         self.same(device, f"I8: at {version}", expected, found)
-
-    def _id(self, text: str) -> UUID:
-        found = self._ids.get(text)
-        if found is None:
-            found = self._ids[text] = UUID(text)
-        return found
 
     def _left_out(self, device: Device, version: int, row: RowId) -> bool:
         """Tell whether a fill may have passed over a row, because it is newer than the page.

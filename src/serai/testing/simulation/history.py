@@ -45,6 +45,7 @@ class Change:
     Attributes:
         author: the device, None for anybody else.
         changed: the fields that differ from the change before; all of them for an insert.
+        text: the row as it was committed; equal texts are equal rows.
     """
 
     version: int
@@ -52,6 +53,7 @@ class Change:
     doc: Doc | None
     author: UUID | None
     changed: frozenset[str]
+    text: str
 
 
 @dataclass(slots=True)
@@ -127,7 +129,7 @@ class History:
             changed = frozenset(
                 n for n, v in (doc or {}).items() if before is None or before[n] != v
             )
-            changes.append(Change(version, op.scope, doc, author, changed))
+            changes.append(Change(version, op.scope, doc, author, changed, op.doc))
             self.written.setdefault(version, []).append((op.collection, op.id))
             if doc is None:
                 self.live.pop((op.collection, op.id), None)

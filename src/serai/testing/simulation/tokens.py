@@ -38,13 +38,12 @@ def scopes(token: SinceToken) -> set[UUID]:
     return {*token.complete, *(scope for scope, _ in token.filling)}
 
 
-def _places(scope: UUID) -> tuple[UUID, ...]:
-    return (scope,) if scope == ORG_SCOPE else (scope, ALL_SCOPES)
-
-
 def is_complete(token: SinceToken, scope: UUID, row: RowId) -> bool:
     """Tell whether a token calls the channel of a row complete."""
-    return any(token.complete.get(place, 0) >> row[0] & 1 for place in _places(scope))
+    mask = token.complete.get(scope, 0)
+    if scope != ORG_SCOPE:
+        mask |= token.complete.get(ALL_SCOPES, 0)
+    return bool(mask >> row[0] & 1)
 
 
 def stands_for(token: SinceToken, scope: UUID, row: RowId) -> bool:
@@ -55,5 +54,6 @@ def stands_for(token: SinceToken, scope: UUID, row: RowId) -> bool:
     if not token.filling or token.cursor is None:
         return False
     place, mask = token.filling[0]
-    first = (mask & -mask).bit_length() - 1
-    return place in _places(scope) and first == number and row_id <= token.cursor
+    if (mask & -mask).bit_length() - 1 != number or row_id > token.cursor:
+        return False
+    return place == scope or (place == ALL_SCOPES and scope != ORG_SCOPE)

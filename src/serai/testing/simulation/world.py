@@ -14,7 +14,6 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
-from serai.client import State
 from serai.ports.store import Outcome, PlannedWrite
 from serai.testing.simulation.device import Device
 from serai.testing.simulation.history import History
@@ -176,7 +175,7 @@ class World:
         for _ in range(HEALED_SECONDS):
             # Only a person ends a halt: by signing in again.
             for device in self.devices:
-                if device.client is not None and device.client.status.state is State.HALTED:
+                if device.halted:
                     device.ask()
             await asyncio.sleep(1.0)
         if not self.trace.broken:
