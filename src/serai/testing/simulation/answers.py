@@ -18,7 +18,7 @@ from serai.core.token import SinceToken, TokenSealer
 from serai.testing.simulation.history import History, RowId
 from serai.testing.simulation.neighbour import CANARY
 from serai.testing.simulation.server import FORGER, NEIGHBOUR, Exchange
-from serai.testing.simulation.tokens import Tokens, is_complete, scopes, stands_for
+from serai.testing.simulation.tokens import Tokens, coverage, is_complete, scopes, stands_for
 
 _ERRORS: Final = frozenset(
     {"deadline", "unavailable", "contended", "mutation_gap", "must_refetch", "unauthenticated"}
@@ -116,6 +116,10 @@ class Answers:
                 self._trace.branch("tombstone", change["action"] == "delete")
                 sent[row] = change["version"]
             now = self.tokens.read(exchange.user, part["nextToken"])
+            fills = since is None or now is None or coverage(since) != coverage(now)
+            self.tokens.given(
+                asked[part["name"]], part["nextToken"], fills=fills, version=self._history.version
+            )
             self._count(part, since, now)
         if since is not None and now is not None:
             self._whole(exchange.device, since, now, sent)

@@ -13,7 +13,7 @@ from serai.model import Policy
 from serai.model.fields import Value
 from serai.ports.store import PlannedWrite
 from serai.testing.simulation.device import Device, Written
-from serai.testing.simulation.history import Change, Doc, History
+from serai.testing.simulation.history import Change, Doc, History, RowId
 
 
 def wrong_effect(
@@ -22,7 +22,7 @@ def wrong_effect(
     """Say what is wrong with what became of a mutation, None if nothing is."""
     row = (history.vertical.by_name[written.collection].number, written.row_id)
     below = version if write.ops else version + 1
-    between = history.between(row, written.base, below)
+    between = _since_like_seen(history, row, written.base, below)
     # A base of 1 says nothing about what was seen, see `_alone`.
     foreign = [each for each in between if each.author != device.id and written.base != 1]
     if write.refusal is not None:
@@ -42,6 +42,20 @@ def wrong_effect(
     if written.op == "insert" or old is None:
         return None
     return _wrong_update(history, device, written, foreign, old, new)
+
+
+def _since_like_seen(history: History, row: RowId, base: int, below: int) -> list[Change]:
+    """Return the changes of a row since its user saw it.
+
+    In another epoch a base is found again by the row's text: what others changed, and changed back
+    before that, nobody can see any more, and the user loses nothing by it.
+    """
+    between = history.between(row, base, below)
+    seen = history.row_at(row, base)
+    if seen is None or not any(base <= version < below for version in history.restored):
+        return between
+    alike = [n for n, each in enumerate(between) if each.doc is not None and each.doc == seen.doc]
+    return between[alike[-1] + 1 :] if alike else between
 
 
 def _wrong_delete(

@@ -21,7 +21,7 @@ from serai.core.token import SinceToken
 from serai.testing.simulation.coverage import collection_branch
 from serai.testing.simulation.device import Device, Written
 from serai.testing.simulation.history import Change, Doc, History, RowId
-from serai.testing.simulation.tokens import Tokens, stands_for
+from serai.testing.simulation.tokens import Tokens, coverage, stands_for
 
 _decode = msgspec.json.Decoder(Doc).decode
 _RAW: Final = (
@@ -31,14 +31,13 @@ _QUEUED: Final = "select number from mutation where version = 0"
 _STEPS: Final[dict[tuple[Fill, Fill], list[str]]] = {}
 for (_old, _page), _new in COLLECTION.items():
     _STEPS.setdefault((_old, _new), []).append(collection_branch(_old, _page))
-Coverage = tuple[object, ...]
 
 
 @dataclass(slots=True)
 class Due:
     """The rows that a token stands for, by (name of the collection, id as text)."""
 
-    coverage: Coverage
+    coverage: tuple[object, ...]
     version: int
     rows: dict[tuple[str, str], tuple[RowId, Change]]
 
@@ -52,7 +51,6 @@ class Files:
         self._trace = history.trace
         self._tokens = tokens
         self._reached: dict[UUID, int] = {}
-        self._filled: dict[UUID, tuple[object, int]] = {}
         self._fills: dict[UUID, dict[str, Fill]] = {}
         self._dues: dict[UUID, Due] = {}
 
@@ -71,7 +69,7 @@ class Files:
         back = version < self._reached.get(device.user, 0)
         self._trace.require(not back, f"I7: {device.name} went back to {version}")
         self._reached[device.user] = version
-        self._rows(device, token, file)
+        self._rows(device, token, self._tokens.filled_through(held[0].token or ""), file)
         self._own(device, version, file)
 
     def _moved(self, device: Device, fills: dict[str, Fill]) -> None:
@@ -82,10 +80,8 @@ class Files:
                 self._trace.branch(branch)
         self._fills[device.user] = fills
 
-    def _rows(self, device: Device, token: SinceToken, file: DeviceFile) -> None:
+    def _rows(self, device: Device, token: SinceToken, through: int, file: DeviceFile) -> None:
         due = self._due(device, token)
-        if self._filled.get(device.user, ((), 0))[0] != due.coverage:
-            self._filled[device.user] = (due.coverage, self._history.version)
         found = file.select(_RAW, ()).fetchall()
         same = 0
         for name, row_id, version, text in found:
@@ -94,7 +90,7 @@ class Files:
                 break
             same += 1
         if not same == len(found) == len(due.rows):
-            self._differ(device, due, found)
+            self._differ(device, due, through, found)
 
     def _due(self, device: Device, token: SinceToken) -> Due:
         """Return the rows that a device must hold; from those of the look before, if it has gone on
@@ -102,9 +98,9 @@ class Files:
         """
         version, history = token.position.version, self._history
         due = self._dues.get(device.user)
-        coverage = (token.complete, token.filling, token.cursor)
-        if due is None or due.coverage != coverage or due.version > version:
-            due = self._dues[device.user] = Due(coverage, 0, {})
+        stands = coverage(token)
+        if due is None or due.coverage != stands or due.version > version:
+            due = self._dues[device.user] = Due(stands, 0, {})
             written = iter(history.rows)
         else:
             later = range(due.version + 1, version + 1)
@@ -121,7 +117,9 @@ class Files:
         due.version = version
         return due
 
-    def _differ(self, device: Device, due: Due, raw: Sequence[tuple[str, str, int, str]]) -> None:
+    def _differ(
+        self, device: Device, due: Due, through: int, raw: Sequence[tuple[str, str, int, str]]
+    ) -> None:
         """Judge rows that are not, text for text, those that were expected."""
         version = due.version
         expected = {row: (change.version, change.doc) for row, change in due.rows.values()}
@@ -131,7 +129,8 @@ class Files:
             for name, row_id, row_version, text in raw
         }
         for row in expected.keys() - found.keys():
-            if self._left_out(device, version, row):
+            # A fill may have passed over it, because it was newer than the page.
+            if self._history.between(row, version, through + 1):
                 del expected[row]
         if expected == found:
             return
@@ -142,14 +141,6 @@ class Files:
             f"I6: {device.name} keeps {hidden[:1]} at {version}, which its user may not see",
         )
         self.same(device, f"I8: at {version}", expected, found)
-
-    def _left_out(self, device: Device, version: int, row: RowId) -> bool:
-        """Tell whether a fill may have passed over a row, because it is newer than the page.
-
-        Its log entry comes before the token reaches the version at which the fill ran (decision 9).
-        """
-        through = self._filled[device.user][1]
-        return bool(self._history.between(row, version, through + 1))
 
     def _own(self, device: Device, version: int, file: DeviceFile) -> None:
         """Judge that the last write of each row is in view, while it waits and until the rows have

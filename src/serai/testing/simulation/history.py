@@ -63,6 +63,7 @@ class History:
     Attributes:
         version: the last.
         floor: tombstones up to this version are forgotten.
+        restored: the versions at which a new epoch began.
         live: the rows that exist now.
         written: of each version, the rows that it wrote.
         rows: each row's changes, oldest first.
@@ -75,6 +76,7 @@ class History:
     org_id: int
     version: int = 0
     floor: int = 0
+    restored: list[int] = field(default_factory=list[int])
     rows: dict[RowId, list[Change]] = field(default_factory=dict["RowId", "list[Change]"])
     done: dict[object, int] = field(default_factory=dict[object, int])
     live: dict[RowId, Change] = field(default_factory=dict["RowId", "Change"])

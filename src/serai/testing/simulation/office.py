@@ -163,6 +163,7 @@ class Office:
         """Restore the store from a copy of this moment: nothing is lost, the epoch rises."""
         durable = self._server.durable
         durable.restore(durable.snapshot())
+        self._history.restored.append(self._history.version)
         self._trace.fault("store", "restore", f"epoch {durable.organisations[ORG].head.epoch}")
 
     def age(self) -> None:

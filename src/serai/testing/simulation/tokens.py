@@ -22,6 +22,7 @@ class Tokens:
         """Start with none."""
         self._sealer = sealer
         self._opened: dict[str, SinceToken] = {}
+        self._filled: dict[str, int] = {}
 
     def read(self, user: UUID, text: str | None) -> SinceToken | None:
         """Return what a token says, None for no token."""
@@ -31,6 +32,26 @@ class Tokens:
         if found is None:
             found = self._opened[text] = self._sealer.open(text, org_id=ORG, user_id=user)
         return found
+
+    def given(self, since: str | None, text: str, *, fills: bool, version: int) -> None:
+        """Note that a page which ended at `version` or before gave a token for another.
+
+        Args:
+            fills: whether the page brought rows of a channel that is being filled.
+        """
+        through = version if fills or since is None else self.filled_through(since)
+        self._filled[text] = max(through, self.filled_through(text))
+
+    def filled_through(self, text: str) -> int:
+        """Return the version up to which a row may have changed before the fills of a token read
+        it: such a row was left out, and its log entry comes later (decision 9).
+        """
+        return self._filled.get(text, 0)
+
+
+def coverage(token: SinceToken) -> tuple[object, ...]:
+    """Return what a token stands for, but for the version."""
+    return token.complete, token.filling, token.cursor
 
 
 def scopes(token: SinceToken) -> set[UUID]:
