@@ -6,6 +6,7 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 WORKERS ?= 2
+SEEDS ?= 3000
 DEMO_ARGS ?=
 BENCH_ARGS ?= all --plot docs/img/bench.png
 PYTEST_ARGS ?=
@@ -22,7 +23,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_HTTP_TIMEOUT := 180
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo test check bench docs lock clean
+.PHONY: help setup demo test simulate check bench docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -81,6 +82,9 @@ demo: $(STAMP) ## start everything, import the real bookings, show two phones co
 
 test: $(STAMP) ## run the whole suite
 	@$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+simulate: $(STAMP) ## run 3,000 seeds of the simulation, every fault and branch counted
+	@$(BIN)/python -m serai.testing.simulation --seeds $(SEEDS) --jobs $(WORKERS)
 
 check: $(STAMP) ## format, lint, types, import contract, guards
 	@failed=(); \
