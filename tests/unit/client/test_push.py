@@ -6,59 +6,15 @@ Each test is a scene with a server in memory. Expected results are written by ha
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Self
 from uuid import UUID
 
 import msgspec
-import pytest
 
-from serai.client import Conditions, Link, SyncClient, Unreachable
+from serai.client import Conditions, Link
 from serai.core.errors import Code, SeraiError
-from serai.wire.sync import Mutation
-from unit.client.fake_server import HOTEL, Doc, FakeServer
-from unit.client.fake_transport import FakeTransport, Ids, in_virtual_time, open_client, there
-
-STAY = UUID(int=1)
-OTHER = UUID(int=2)
-ROW = {"property_id": str(HOTEL), "guest": "Ada", "note": "late", "amount_minor": 9000}
-
-
-class Scene:
-    """A device that has pulled one row at version 1."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.server = FakeServer()
-        self.server.write(("stays", STAY, dict(ROW)))
-        self.transport = FakeTransport(self.server)
-        self.ids = Ids()
-
-    async def __aenter__(self) -> Self:
-        self.client = await self.open()
-        await self.client.sync_once()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self.client.close()
-
-    async def open(self) -> SyncClient:
-        return await open_client(self.folder, self.transport, new_id=self.ids)
-
-    async def reopen(self) -> None:
-        self.client.close()
-        self.client = await self.open()
-
-    async def lose(self, *faults) -> None:
-        self.transport.faults = [*faults]
-        with pytest.raises((Unreachable, SeraiError)):
-            await self.client.sync_once()
-
-    def server_row(self, row_id: UUID = STAY) -> Doc:
-        return self.server.docs("stays")[row_id]
-
-    def sent(self, push: int = -1) -> list[Mutation]:
-        return self.server.pushes[push].mutations
+from unit.client.fake_server import HOTEL
+from unit.client.fake_transport import in_virtual_time, open_client, there
+from unit.client.scene import OTHER, ROW, STAY, Scene
 
 
 @in_virtual_time
