@@ -105,7 +105,7 @@ async def test_a_base_moved_by_an_answer_of_a_new_epoch_is_one_of_that_epoch(tmp
 
 
 @in_virtual_time
-async def test_what_others_changed_and_an_answer_told_of_is_not_overwritten_in_a_new_epoch(
+async def test_what_others_changed_before_an_answer_is_not_overwritten_in_a_new_epoch(
     tmp_path,
 ):
     async with LongScene(tmp_path) as s:
