@@ -118,6 +118,10 @@ class Stage:
         """Let the store read so many entries of the log for one page."""
         self.server.worsen(replace(CALM, scan=entries))
 
+    def no_bell(self, device: Device) -> None:
+        """Lose each doorbell of a device."""
+        device.link.weather = replace(CALM, lose_doorbell=1.0)
+
     def deaf(self, device: Device, *, lost: bool) -> None:
         """Lose each answer to a device, or none."""
         device.link.weather = replace(CALM, lose_reply=1.0 if lost else 0.0)

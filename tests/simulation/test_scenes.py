@@ -71,7 +71,7 @@ def test_a_place_given_between_a_pulls_check_of_rights_and_its_rows_is_filled_at
         async def give() -> None:
             await stage.roles(stage.a, *BOTH)
 
-        stage.before("log_page", give)
+        stage.before("head", give)
         stage.a.ask()
         await passed(1.0)
         assert taken(stage) == [0, 0]
@@ -204,3 +204,18 @@ def test_a_waiting_write_on_a_row_that_others_changed_for_good_in_a_new_epoch_is
     result = played(script)
     assert not result.broken, result.report()
     assert result.counts["branch:conflict"] == 1
+
+
+def test_a_device_that_no_doorbell_reaches_is_in_step_by_its_own_pulls():
+    async def script(stage: Stage):
+        stage.no_bell(stage.a)
+        await stage.office.write(("keys", "update", KEY, {"number": 5}))
+        await passed(5.0)
+        assert [row.data["number"] for row in stage.b.rows("keys")] == [5]
+        assert [row.data["number"] for row in stage.a.rows("keys")] == [7]
+        await passed(20.0)
+        assert [row.data["number"] for row in stage.a.rows("keys")] == [5]
+
+    result = played(script)
+    assert not result.broken, result.report()
+    assert result.counts["fault:lose_doorbell"] == 1

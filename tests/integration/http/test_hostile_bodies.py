@@ -282,6 +282,19 @@ async def test_half_an_emoji_costs_a_phone_one_mutation_and_not_its_queue(api, i
 
 
 @pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    "wrong",
+    [{"op": "upsert"}, {"id": "7"}, {"number": 0}, {"base": -1}, {"force": True}, {"fields": []}],
+)
+async def test_one_item_that_is_no_mutation_refuses_its_whole_batch(wrong, sea, seaside):
+    guest = {"collection": "guests", "op": "insert", "fields": new_row("guests", seaside.rows)}
+    right = [{**guest, "number": n, "id": str(uuid7())} for n in (1, 2)]
+    batch = {"deviceId": str(uuid7()), "mutations": [right[0], {**right[1], **wrong}]}
+    refused = await sea("POST", MUTATIONS, batch)
+    assert (refused.status, refused.code) == (400, "body_invalid")
+
+
+@pytest.mark.usefixtures("unchanged")
 async def test_a_field_name_of_a_megabyte_and_a_thousand_names_get_a_short_answer(sea):
     long = await sea("POST", "/v1/guests", {"n" * 900_000: 1})
     assert (long.status, long.code) == (422, "field_unknown")
