@@ -74,6 +74,13 @@ async def new_password_for(runtime: Runtime, user_id: UUID) -> str:
     return password
 
 
+async def sign_out_everywhere(runtime: Runtime, user_id: UUID) -> int:
+    """End every session of the user; return how many there were."""
+    async with runtime.directory.pool.connection() as directory:
+        ended = await people.end_sessions(directory, user_id=user_id, now=runtime.clock.now())
+    return len(ended)
+
+
 async def _new_password() -> tuple[str, str]:
     """Return (password, its hash)."""
     password = secrets.token_urlsafe(_PASSWORD_BYTES)

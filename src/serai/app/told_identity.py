@@ -19,6 +19,7 @@ from serai.wire.identity import (
     ApiKeyRequest,
     ApiKeysAnswer,
     MeAnswer,
+    PasswordRequest,
     RefreshRequest,
     SignInRequest,
     SignOutRequest,
@@ -56,6 +57,11 @@ class ToldIdentity:
 
     async def sign_out(self, request: SignOutRequest) -> None:
         await self._inner.sign_out(request)
+
+    async def change_password(
+        self, caller: Caller, request: PasswordRequest, *, address: str
+    ) -> TokenAnswer:
+        return await self._inner.change_password(caller, request, address=address)
 
     async def me(self, caller: Caller) -> MeAnswer:
         return await self._inner.me(caller)

@@ -37,7 +37,11 @@ app.command(
     help="Bring every database up to this release's schema.",
 )
 app.command("serai.cli.org:app", name="org", help="Organisations: create, list, audit.")
-app.command("serai.cli.org:user_app", name="user", help="People: create, add to an organisation.")
+app.command(
+    "serai.cli.org:user_app",
+    name="user",
+    help="People: create, add to an organisation, password, sign out.",
+)
 app.command("serai.cli.keys:app", name="keys", help="Keys that sign access tokens: list, rotate.")
 app.command("serai.cli.importing:app", name="import", help="Import a file into an organisation.")
 app.command(

@@ -18,7 +18,7 @@ from serai.cli.run import CommandFailed, console, print_json, run
 
 app = App(name="org", help="Organisations: create, list, audit.")
 app.command(audit_app)
-user_app = App(name="user", help="People: create, add to an organisation, password.")
+user_app = App(name="user", help="People: create, add to an organisation, password, sign out.")
 
 
 @app.command
@@ -135,6 +135,34 @@ async def _new_password(email: str, *, as_json: bool) -> int:
             raise CommandFailed(f"There is no user {email}. Make one: serai user create {email}")
         password = await new_password_for(runtime, user_id)
     return _tell_password(user_id, email, password, as_json=as_json)
+
+
+@user_app.command(name="sign-out")
+def sign_out(email: str, *, as_json: Json = False) -> int:
+    """End every session of a user, on every device. They may sign in again, with the same password.
+
+    Parameters
+    ----------
+    email
+        How the user signs in.
+    """
+    return run(_sign_out(email, as_json=as_json))
+
+
+async def _sign_out(email: str, *, as_json: bool) -> int:
+    from serai.app.people import sign_out_everywhere, user_id_of
+    from serai.app.runtime import open_runtime
+
+    async with open_runtime(load_settings(), as_owner=True) as runtime:
+        user_id = await user_id_of(runtime, email)
+        if user_id is None:
+            raise CommandFailed(f"There is no user {email}.")
+        ended = await sign_out_everywhere(runtime, user_id)
+    if as_json:
+        print_json({"user_id": str(user_id), "email": email, "sessions_ended": ended})
+    else:
+        console.print(f"{email} is signed out; sessions ended: {ended}")
+    return 0
 
 
 def _tell_password(user_id: UUID, email: str, password: str, *, as_json: bool) -> int:

@@ -2,8 +2,8 @@
 
 Owns how a password becomes text in the directory and how one is checked. Promises that hashing
 never holds up the event loop, that a flood of sign-ins takes a bounded number of cores and bytes,
-and that an e-mail nobody has costs the same one hash as a wrong password. Never logs, keeps or
-compares a password in the clear.
+and that an e-mail nobody has costs the same one hash as a wrong password. Never logs or keeps
+a password in the clear.
 
 The text is prepared as RFC 8265 (OpaqueString) says: every kind of space becomes a plain space,
 then NFC. So one keyboard's composed `é` equals another's decomposed one, which is all that a person
@@ -100,13 +100,21 @@ class Passwords:
             SeraiError: `password_weak` if it is too short, `fields_invalid` if it is too long,
                 `overloaded`.
         """
+        self.refuse_unfit(password)
+        return await self.rehash(password)
+
+    def refuse_unfit(self, password: str, *, name: str = "password") -> None:
+        """Refuse what is no password for anyone; `name` is the field's in the error.
+
+        Raises:
+            SeraiError: `password_weak` if it is too short, `fields_invalid` if it is too long.
+        """
         text = prepared(password)
         if len(text) < PASSWORD_CHARS_MIN:
             raise SeraiError(Code.PASSWORD_WEAK)
         if len(text) > PASSWORD_CHARS_MAX:
             reason = f"at most {PASSWORD_CHARS_MAX} characters"
-            raise SeraiError(Code.FIELDS_INVALID, errors=(("password", reason),))
-        return await self.rehash(text)
+            raise SeraiError(Code.FIELDS_INVALID, errors=((name, reason),))
 
     async def rehash(self, password: str) -> str:
         """Return a new hash of a password that was accepted before, whatever its length.

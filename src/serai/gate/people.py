@@ -97,6 +97,22 @@ async def set_password(
         return await _end_sessions(directory, user_id, "password", now)
 
 
+async def password_hash_of(directory: Connection, user_id: UUID) -> str | None:
+    """Return the hash of the user's password; None without a password, or without a user."""
+    return await directory.fetchval(_SQL["password_hash_of"], user_id)
+
+
+async def replace_password(
+    directory: Connection, *, user_id: UUID, old: str, new: str, now: datetime
+) -> list[UUID] | None:
+    """Give an active user another password in the place of `old` and end every session; return the
+    ended ones. None if `old` is not what is stored any more: of two changes at once, one wins.
+    """
+    async with directory.transaction():
+        kept = await directory.fetchval(_SQL["replace_password"], user_id, old, new, now)
+        return None if kept is None else await _end_sessions(directory, user_id, "password", now)
+
+
 async def replace_hash(directory: Connection, *, user_id: UUID, old: str, new: str) -> bool:
     """Store a costlier hash of the same password; tell whether `old` was still there."""
     return await directory.fetchval(_SQL["replace_hash"], user_id, old, new) is not None
@@ -112,6 +128,13 @@ async def disable_user(directory: Connection, *, user_id: UUID, now: datetime) -
         if await directory.fetchval(_SQL["set_state"], user_id, "disabled") is None:
             raise SeraiError(Code.NOT_FOUND)
         return await _end_sessions(directory, user_id, "disabled", now)
+
+
+async def end_sessions(directory: Connection, *, user_id: UUID, now: datetime) -> list[UUID]:
+    """Sign the user out everywhere, by an operator; return the ended sessions. The user may sign
+    in again.
+    """
+    return await _end_sessions(directory, user_id, "operator", now)
 
 
 async def enable_user(directory: Connection, *, user_id: UUID) -> None:

@@ -19,6 +19,17 @@ UPDATE serai_directory.users SET password_hash = $2, password_changed_at = $3
 WHERE user_id = $1
 RETURNING user_id;
 
+-- name: password_hash_of
+SELECT password_hash
+FROM serai_directory.users
+WHERE user_id = $1;
+
+-- name: replace_password
+-- A second change that waits for the first finds another hash than the one that it has checked.
+UPDATE serai_directory.users SET password_hash = $3, password_changed_at = $4
+WHERE user_id = $1 AND password_hash = $2 AND state = 'active'
+RETURNING user_id;
+
 -- name: replace_hash
 UPDATE serai_directory.users SET password_hash = $3
 WHERE user_id = $1 AND password_hash = $2

@@ -1,14 +1,16 @@
 """Identity as one object: what the HTTP routes of `/v1/auth`, `/v1/me` and `/v1/api-keys` call.
 
-Owns the order of the steps of a sign-in, a refresh, and the giving of API keys. Promises that a
-connection to the directory is never held while a password is hashed, that a stranger's e-mail costs
-what a user's wrong password costs, and that nobody gives a machine more than they may do
-themselves. Never knows HTTP: it takes and returns wire forms and raises SeraiError.
+Owns the order of the steps of a sign-in, a refresh, a new password, and the giving of API keys.
+Promises that a connection to the directory is never held while a password is hashed, that a
+stranger's e-mail costs what a user's wrong password costs, and that nobody gives a machine more
+than they may do themselves. Never knows HTTP: it takes and returns wire forms and raises
+SeraiError.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 from serai.core.clock import Clock, SystemClock
@@ -19,12 +21,13 @@ from serai.gate.access import AccessTokens
 from serai.gate.api_keys import ApiKeys, KeyRole
 from serai.gate.attempts import SignInAttempts
 from serai.gate.caller import Caller
-from serai.gate.forms import api_key_form, organisation_form, role_forms, token_answer
+from serai.gate.forms import api_key_form, organisation_form, role_forms
 from serai.gate.grants import GrantCache
 from serai.gate.identity import Identity, Stores
+from serai.gate.issuing import Issuing, named
 from serai.gate.mirror import Connections, DirectoryMirror
-from serai.gate.passwords import PasswordCost, Passwords
-from serai.gate.people import Organisation, User
+from serai.gate.passwords import PasswordCost, Passwords, prepared
+from serai.gate.people import User
 from serai.gate.sessions import Session
 from serai.model import Vertical
 from serai.shard.connection import Connection
@@ -33,11 +36,14 @@ from serai.wire.identity import (
     ApiKeyRequest,
     ApiKeysAnswer,
     MeAnswer,
+    PasswordRequest,
     RefreshRequest,
     SignInRequest,
     SignOutRequest,
     TokenAnswer,
 )
+
+_OLD_IS_WRONG: Final = "The old password is wrong."
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class IdentityService:
         self._vertical = vertical
         self._mirror = mirror
         self._tokens = tokens
+        self._issuing = Issuing(tokens, mirror)
         self._attempts = SignInAttempts(clock)
         self._api_keys = ApiKeys(connections, clock)
         self.passwords = passwords
@@ -149,13 +156,12 @@ class IdentityService:
         if not matches or user is None or stored is None or not user.active:
             raise SeraiError(Code.CREDENTIALS)
         current = await self._renewed(user, stored, request.password)
-        # Keys first: a session that cannot be answered with a token must not be started.
-        self._tokens.use(await self._mirror.fresh())
+        await self._issuing.ready()
         async with self._connections.connection() as directory, directory.transaction():
             session = await self._start(directory, user, current, request)
             if session is None:
                 raise SeraiError(Code.CREDENTIALS)
-            return await self._answer(directory, session)
+            return await self._issuing.answer(directory, session)
 
     async def refresh(self, request: RefreshRequest) -> TokenAnswer:
         """Go on with a session.
@@ -165,18 +171,18 @@ class IdentityService:
                 not the user's).
         """
         token, wanted = request.refresh_token, request.organisation
-        self._tokens.use(await self._mirror.fresh())
+        await self._issuing.ready()
         async with self._connections.connection() as directory:
             org_id: int | None = None
             if wanted is not None:
                 user_id = await sessions.user_of_token(directory, token)
                 if user_id is None:
                     raise SeraiError(Code.REFRESH_INVALID)
-                org_id = (await _named(directory, user_id, wanted)).org_id
+                org_id = (await named(directory, user_id, wanted)).org_id
             session = await sessions.refresh(
                 directory, refresh_token=token, org_id=org_id, now=self._clock.now()
             )
-            return await self._answer(directory, session)
+            return await self._issuing.answer(directory, session)
 
     async def sign_out(self, request: SignOutRequest) -> None:
         """End the session of the token. A token that is not there is no error: the wish is
@@ -188,6 +194,52 @@ class IdentityService:
             )
         if session_id is not None:
             self._mirror.end(session_id)
+
+    async def change_password(
+        self, caller: Caller, request: PasswordRequest, *, address: str
+    ) -> TokenAnswer:
+        """Give the caller a new password, end every session of theirs, and start one in the place
+        of the caller's own.
+
+        Raises:
+            SeraiError: `forbidden` for a machine; `password_weak`, `fields_invalid`; `rate_limited`
+                (with the attempts to sign in); `credentials` if the old password is wrong, or was
+                replaced meanwhile; `unauthenticated` if the session has ended; `overloaded`.
+        """
+        session_id = caller.device_id
+        if caller.machine or session_id is None:
+            raise SeraiError(Code.FORBIDDEN, "An API key has no password.")
+        self.passwords.refuse_unfit(request.new_password, name="newPassword")
+        async with self._connections.connection() as directory:
+            found = await people.user_of_id(directory, caller.user_id)
+            old = await people.password_hash_of(directory, caller.user_id)
+        if found is None:
+            raise SeraiError(Code.UNAUTHENTICATED)
+        self._attempts.take(email=found.email, address=address)
+        if not await self.passwords.verify(old, request.old_password) or old is None:
+            raise SeraiError(Code.CREDENTIALS, _OLD_IS_WRONG)
+        if prepared(request.new_password) == prepared(request.old_password):
+            # Who changes a password that others know must not be told that they did.
+            raise SeraiError(Code.FIELDS_INVALID, errors=(("newPassword", "is the old one"),))
+        new = await self.passwords.hash(request.new_password)
+        await self._issuing.ready()
+        now = self._clock.now()
+        async with self._connections.connection() as directory, directory.transaction():
+            ended = await people.replace_password(
+                directory, user_id=caller.user_id, old=old, new=new, now=now
+            )
+            if ended is None:
+                raise SeraiError(Code.CREDENTIALS, _OLD_IS_WRONG)
+            if session_id not in ended:
+                # Signed out elsewhere: its access token may still run for some seconds.
+                raise SeraiError(Code.UNAUTHENTICATED)
+            session = await sessions.succeed_session(
+                directory, session_id=session_id, org_id=caller.org_id, now=now
+            )
+            answer = await self._issuing.answer(directory, session)
+        for over in ended:
+            self._mirror.end(over)
+        return answer
 
     async def me(self, caller: Caller) -> MeAnswer:
         """Tell the caller who it is."""
@@ -275,19 +327,7 @@ class IdentityService:
         self, directory: Connection, user: User, password_hash: str, request: SignInRequest
     ) -> Session | None:
         now = self._clock.now()
-        if request.organisation is not None:
-            chosen = (await _named(directory, user.user_id, request.organisation)).org_id
-        else:
-            listed = await people.organisations_of(directory, user.user_id)
-            chosen = listed[0].org_id if len(listed) == 1 else None
-        if request.device_id is not None:
-            await people.register_device(
-                directory,
-                device_id=request.device_id,
-                user_id=user.user_id,
-                name=request.device_name,
-                now=now,
-            )
+        chosen = await self._issuing.place(directory, user.user_id, request, now)
         return await sessions.open_session(
             directory,
             user_id=user.user_id,
@@ -296,18 +336,6 @@ class IdentityService:
             device_id=request.device_id,
             now=now,
         )
-
-    async def _answer(self, directory: Connection, session: Session) -> TokenAnswer:
-        listed = await people.organisations_of(directory, session.user_id)
-        current, access = None, None
-        if session.org_id is not None:
-            # Asked again: since the session began, the user may have left the organisation.
-            current = await people.organisation_named(directory, session.user_id, session.org_id)
-        if current is not None:
-            access, _ = self._tokens.sign(
-                user_id=session.user_id, org_id=current.org_id, session_id=session.session_id
-            )
-        return token_answer(session, access, current, listed)
 
     def _may_manage_keys(self, caller: Caller) -> None:
         """Refuse who may not give roles, and every machine: a key that makes keys would outlive its
@@ -330,10 +358,3 @@ class IdentityService:
                 ):
                     detail = f"The role {role.role!r} may do more than you."
                     raise SeraiError(Code.FORBIDDEN, detail)
-
-
-async def _named(directory: Connection, user_id: UUID, wanted: int | str) -> Organisation:
-    found = await people.organisation_named(directory, user_id, wanted)
-    if found is None:
-        raise SeraiError(Code.FORBIDDEN, "You are not in this organisation.")
-    return found

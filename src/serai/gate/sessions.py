@@ -108,22 +108,24 @@ async def open_session(
     """Start a session. None if the user was disabled or the password changed while `password_hash`
     was being checked.
     """
-    token = _text(secrets.token_bytes(32))
-    expires_at = now + timedelta(seconds=REFRESH_SECONDS)
+    until = now + timedelta(seconds=SESSION_SECONDS_MAX)
     async with directory.transaction():
-        session_id = await directory.fetchval(
-            _SQL["open_session"],
-            user_id,
-            password_hash,
-            org_id,
-            device_id,
-            now,
-            now + timedelta(seconds=SESSION_SECONDS_MAX),
+        row = await directory.fetchrow(
+            _SQL["open_session"], user_id, password_hash, org_id, device_id, now, until
         )
-        if session_id is None:
-            return None
-        await directory.execute(_SQL["first_token"], hashed(token), session_id, now, expires_at)
-    return Session(session_id, user_id, org_id, token, expires_at)
+        return None if row is None else await _begun(directory, row, now)
+
+
+async def succeed_session(
+    directory: Connection, *, session_id: UUID, org_id: int, now: datetime
+) -> Session:
+    """Start a session of the same user on the same device as one that the caller, in the same
+    transaction, has just ended.
+    """
+    until = now + timedelta(seconds=SESSION_SECONDS_MAX)
+    row = await directory.fetchrow(_SQL["succeed_session"], session_id, org_id, now, until)
+    assert row is not None, "the caller has ended it a moment ago"
+    return await _begun(directory, row, now)
 
 
 async def refresh(
@@ -185,6 +187,14 @@ def hashed(token: str) -> bytes:
 def successor(token: str, salt: bytes) -> str:
     """Return the token that follows `token`: nobody knows it who has only one of the two."""
     return _text(hmac.digest(token.encode(), salt, hashlib.sha256))
+
+
+async def _begun(directory: Connection, row: Record, now: datetime) -> Session:
+    """Give a session that was just written its first refresh token."""
+    token, expires_at = _text(secrets.token_bytes(32)), now + timedelta(seconds=REFRESH_SECONDS)
+    session_id: UUID = row["session_id"]
+    await directory.execute(_SQL["first_token"], hashed(token), session_id, now, expires_at)
+    return Session(session_id, row["user_id"], row["org_id"], token, expires_at)
 
 
 async def _go_on(

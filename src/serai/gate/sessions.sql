@@ -5,7 +5,14 @@ SELECT u.user_id, $3, $4, $5, $6
 FROM serai_directory.users u
 WHERE u.user_id = $1 AND u.password_hash = $2 AND u.state = 'active'
 FOR SHARE
-RETURNING session_id;
+RETURNING session_id, user_id, org_id;
+
+-- name: succeed_session
+INSERT INTO serai_directory.session (user_id, device_id, org_id, created_at, expires_at)
+SELECT s.user_id, s.device_id, $2, $3, $4
+FROM serai_directory.session s
+WHERE s.session_id = $1
+RETURNING session_id, user_id, org_id;
 
 -- name: first_token
 INSERT INTO serai_directory.refresh_token (token_sha256, session_id, generation, issued_at,

@@ -1,4 +1,4 @@
-"""The HTTP half of identity: sign in, refresh, sign out, who am I, API keys.
+"""The HTTP half of identity: sign in, refresh, sign out, new password, who am I, API keys.
 
 Owns the way from a request to `serai.gate.service` and back. Promises that no answer with a secret
 can be stored by a cache, and that forms with a secret are never shown in an error. Needs no
@@ -17,12 +17,19 @@ from serai.core.limits import FORM_BYTES_MAX
 from serai.http.asgi import Reply, Request, json_reply, no_query
 from serai.http.body import check_media_type, decode, no_body, read_body
 from serai.http.services import HttpServices
-from serai.wire.identity import ApiKeyRequest, RefreshRequest, SignInRequest, SignOutRequest
+from serai.wire.identity import (
+    ApiKeyRequest,
+    PasswordRequest,
+    RefreshRequest,
+    SignInRequest,
+    SignOutRequest,
+)
 
 T = TypeVar("T")
 _sign_in_decoder: Final = msgspec.json.Decoder(SignInRequest)
 _refresh_decoder: Final = msgspec.json.Decoder(RefreshRequest)
 _sign_out_decoder: Final = msgspec.json.Decoder(SignOutRequest)
+_password_decoder: Final = msgspec.json.Decoder(PasswordRequest)
 _api_key_decoder: Final = msgspec.json.Decoder(ApiKeyRequest)
 _KEYS_SECONDS: Final = 30
 """A cache may hold the public keys so long: half of what a new key waits before it signs."""
@@ -45,6 +52,14 @@ async def sign_out(request: Request, services: HttpServices, _: str) -> Reply:
     form = await _form(request, services, _sign_out_decoder)
     await services.identity.sign_out(form)
     return Reply(204)
+
+
+async def change_password(request: Request, services: HttpServices, _: str) -> Reply:
+    """Give the caller a new password."""
+    caller = await services.identity.identity.resolve(request.headers.get("authorization"))
+    form = await _form(request, services, _password_decoder)
+    told = await services.identity.change_password(caller, form, address=request.address)
+    return json_reply(told)
 
 
 async def me(request: Request, services: HttpServices, _: str) -> Reply:

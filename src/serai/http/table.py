@@ -17,7 +17,8 @@ from serai.core.limits import (
     LIST_ROWS_DEFAULT,
     LIST_ROWS_MAX,
 )
-from serai.http import identity, sync
+from serai.http import sync
+from serai.http.identity_table import identity_operations
 from serai.http.operations import NO_BODY, Operation, Parameter
 from serai.http.query import operators
 from serai.http.rest import Rows
@@ -31,17 +32,7 @@ from serai.http.schemas import (
     update_example,
 )
 from serai.model import Collection, Vertical
-from serai.wire.identity import (
-    ApiKeyCreated,
-    ApiKeyRequest,
-    ApiKeysAnswer,
-    MeAnswer,
-    RefreshRequest,
-    SignInRequest,
-    SignOutRequest,
-    TokenAnswer,
-)
-from serai.wire.rest import KeySetAnswer, RefusalsAnswer
+from serai.wire.rest import RefusalsAnswer
 from serai.wire.sync import ChangesAnswer, ChangesRequest, MutationsAnswer, MutationsRequest
 
 _EXAMPLE_VERSION: Final = 12
@@ -72,7 +63,6 @@ _IF_NONE_MATCH: Final = Parameter(
 _EXAMPLE_MOMENT: Final = "2026-03-14T09:30:00.000000Z"
 _NOT_MODIFIED: Final = {304: "What the client holds still stands."}
 _SHARD: Final = (Code.ORG_MOVED,)
-_CREDENTIALS: Final = (Code.OVERLOADED, Code.UNAVAILABLE)
 _PULL: Final = (Code.NOT_FOUND, Code.TOKEN_INVALID, Code.CONTENDED, *_SHARD)
 _WRITE: Final = (
     Code.FIELDS_INVALID,
@@ -99,7 +89,7 @@ _WRITE_HEADERS: Final = ("ETag", "Idempotency-Replayed")
 
 def operations(vertical: Vertical) -> list[Operation]:
     """Return every operation but those of the system pages."""
-    found = [*_sync_operations(vertical), *_identity_operations()]
+    found = [*_sync_operations(vertical), *identity_operations()]
     for collection in vertical.collections:
         found += collection_operations(collection)
     return found
@@ -342,117 +332,3 @@ def _refusals() -> Operation:
         ),
         problems=_SHARD,
     )
-
-
-def _identity_operations() -> list[Operation]:
-    return [*_session_operations(), *_key_operations()]
-
-
-def _session_operations() -> list[Operation]:
-    return [
-        Operation(
-            id="signIn",
-            method="POST",
-            path="/v1/auth/token",
-            summary="Sign in with e-mail and password",
-            handler=identity.sign_in,
-            request=SignInRequest,
-            request_example={"email": "ana@example.com", "password": "correct horse battery"},
-            answer=TokenAnswer,
-            problems=(
-                *_CREDENTIALS,
-                Code.CREDENTIALS,
-                Code.RATE_LIMITED,
-                Code.FORBIDDEN,
-                Code.DEVICE_UNKNOWN,
-            ),
-            tag="identity",
-            signed_in=False,
-        ),
-        Operation(
-            id="refreshSession",
-            method="POST",
-            path="/v1/auth/refresh",
-            summary="Get a new access token",
-            handler=identity.refresh,
-            request=RefreshRequest,
-            request_example={"refreshToken": "srr_..."},
-            answer=TokenAnswer,
-            problems=(*_CREDENTIALS, Code.REFRESH_INVALID, Code.REFRESH_REUSED, Code.FORBIDDEN),
-            tag="identity",
-            signed_in=False,
-        ),
-        Operation(
-            id="signOut",
-            method="POST",
-            path="/v1/auth/sign-out",
-            summary="End the session of a refresh token",
-            handler=identity.sign_out,
-            status=204,
-            request=SignOutRequest,
-            request_example={"refreshToken": "srr_..."},
-            problems=_CREDENTIALS,
-            tag="identity",
-            signed_in=False,
-        ),
-        Operation(
-            id="me",
-            method="GET",
-            path="/v1/me",
-            tag="identity",
-            summary="Who the caller is, and its roles",
-            handler=identity.me,
-            answer=MeAnswer,
-        ),
-    ]
-
-
-def _key_operations() -> list[Operation]:
-    return [
-        Operation(
-            id="createApiKey",
-            method="POST",
-            path="/v1/api-keys",
-            tag="identity",
-            summary="Give a machine a key",
-            handler=identity.create_api_key,
-            doc="The secret is shown this once. It takes no `Idempotency-Key`: a kept answer would"
-            " keep the secret.",
-            status=201,
-            request=ApiKeyRequest,
-            request_example={"name": "Channel manager", "roles": [{"role": "auditor"}]},
-            answer=ApiKeyCreated,
-            problems=(Code.FIELDS_INVALID, Code.RULE),
-            answer_headers=("Location",),
-        ),
-        Operation(
-            id="listApiKeys",
-            method="GET",
-            path="/v1/api-keys",
-            tag="identity",
-            summary="The organisation's API keys",
-            handler=identity.list_api_keys,
-            answer=ApiKeysAnswer,
-        ),
-        Operation(
-            id="revokeApiKey",
-            method="DELETE",
-            path="/v1/api-keys/{id}",
-            tag="identity",
-            summary="End an API key",
-            handler=identity.revoke_api_key,
-            status=204,
-            problems=(Code.NOT_FOUND, *NO_BODY),
-        ),
-        Operation(
-            id="jwks",
-            method="GET",
-            path="/.well-known/jwks.json",
-            summary="Public keys that verify access tokens",
-            handler=identity.jwks,
-            answer=KeySetAnswer,
-            problems=_CREDENTIALS,
-            tag="identity",
-            signed_in=False,
-        ),
-    ]

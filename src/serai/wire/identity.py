@@ -1,5 +1,5 @@
-"""The forms of identity: `/v1/auth/token`, `/v1/auth/refresh`, `/v1/auth/sign-out`, `/v1/me`,
-`/v1/api-keys`.
+"""The forms of identity: `/v1/auth/token`, `/v1/auth/refresh`, `/v1/auth/sign-out`,
+`/v1/auth/password`, `/v1/me`, `/v1/api-keys`.
 
 Owns what a person or an administrator exchanges to sign in, stay signed in, and give machines keys.
 Promises that a form which carries a secret does not show it in its repr, so that no log line or
@@ -66,6 +66,16 @@ class SignOutRequest(_Wire, frozen=True):
         return "SignOutRequest(...)"
 
 
+class PasswordRequest(_Wire, frozen=True):
+    """A new password in the place of the old one."""
+
+    old_password: Annotated[str, Meta(max_length=PASSWORD_CHARS_MAX)]
+    new_password: Annotated[str, Meta(max_length=PASSWORD_CHARS_MAX)]
+
+    def __repr__(self) -> str:
+        return "PasswordRequest(...)"
+
+
 class OrganisationForm(_Answer, frozen=True):
     """An organisation in a list."""
 
@@ -75,7 +85,7 @@ class OrganisationForm(_Answer, frozen=True):
 
 
 class TokenAnswer(_Answer, frozen=True):
-    """The answer to a sign-in and to a refresh.
+    """The answer to a sign-in, to a refresh and to a new password.
 
     Attributes:
         access_token: for `Authorization: Bearer`; None when the user has several organisations and

@@ -123,6 +123,37 @@ async def test_a_replaced_password_ends_the_sessions_and_the_old_one_opens_nothi
     assert organisations(await api.sign_in(house.owner, new)) == [house.key]
 
 
+async def test_a_user_signed_out_by_command_is_out_on_every_device_and_may_come_back(
+    api: Api, house: House, shell: Shell
+) -> None:
+    phone = await api.sign_in(house.owner, house.password)
+    browser = await api.sign_in(house.owner, house.password)
+    other = shell.ok("user", "create", f"other-{house.owner}", "--json").json
+    bystander = await api.sign_in(other["email"], other["password"])
+    done = shell.ok("user", "sign-out", house.owner, "--json").json
+    status, me = await api.get(
+        "/v1/me", (await api.sign_in(house.owner, house.password))["accessToken"]
+    )
+    assert status == 200
+    assert done == {"user_id": me["id"], "email": house.owner, "sessions_ended": 2}
+    for answer in (phone, browser):
+        status, problem = await api.post(
+            "/v1/auth/refresh", {"refreshToken": answer["refreshToken"]}
+        )
+        assert (status, problem["code"]) == (401, "refresh_invalid")
+    status, _ = await api.post("/v1/auth/refresh", {"refreshToken": bystander["refreshToken"]})
+    assert status == 200
+    told = shell.ok("user", "sign-out", house.owner)
+    assert (told.out, told.err) == ("", f"{house.owner} is signed out; sessions ended: 1\n")
+    assert shell.run("user", "sign-out", house.owner).err.endswith("sessions ended: 0\n")
+
+
+async def test_to_sign_out_nobody_is_a_mistake(shell: Shell, key: str) -> None:
+    done = shell.run("user", "sign-out", f"no-{key}@example.com", "--json")
+    assert (done.status, done.out) == (1, "")
+    assert f"There is no user no-{key}@example.com." in done.err
+
+
 async def test_a_refresh_goes_on_where_the_sign_in_began(api: Api, house: House) -> None:
     first = await api.sign_in(house.owner, house.password)
     status, second = await api.post("/v1/auth/refresh", {"refreshToken": first["refreshToken"]})

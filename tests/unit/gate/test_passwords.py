@@ -124,6 +124,15 @@ async def test_a_password_of_a_book_is_refused_not_hashed():
         assert not await passwords.verify(stored, "x" * 257)
 
 
+async def test_a_password_that_grows_in_its_one_spelling_is_measured_there():
+    # Each of these characters is two in NFC.
+    with cheap() as passwords:
+        passwords.refuse_unfit("\u0958" * 128)
+        with pytest.raises(SeraiError) as refused:
+            passwords.refuse_unfit("\u0958" * 129, name="newPassword")
+        assert refused.value.errors == (("newPassword", "at most 256 characters"),)
+
+
 async def test_one_password_typed_on_two_keyboards_is_one_password():
     with cheap() as passwords:
         stored = await passwords.hash("caf\u00e9 au lait chaud")

@@ -13,6 +13,7 @@ from serai.wire.identity import (
     ApiKeyForm,
     ApiKeyRequest,
     OrganisationForm,
+    PasswordRequest,
     RefreshRequest,
     RoleForm,
     SignInRequest,
@@ -35,6 +36,22 @@ def test_a_phone_signs_in_with_these_members():
         device_id=UUID(DEVICE),
         device_name="Reception",
     )
+
+
+def test_a_change_of_password_names_both_and_nothing_else():
+    body = b'{"oldPassword":"a long enough one","newPassword":"another long one"}'
+    form = msgspec.json.decode(body, type=PasswordRequest)
+    assert (form.old_password, form.new_password) == ("a long enough one", "another long one")
+    for wrong in (
+        b'{"newPassword":"another long one"}',
+        b'{"oldPassword":"a long enough one"}',
+        b'{"oldPassword":null,"newPassword":"another long one"}',
+        b'{"oldPassword":"a","newPassword":"' + b"x" * 257 + b'"}',
+        b'{"oldPassword":"' + b"x" * 257 + b'","newPassword":"another long one"}',
+        body[:-1] + b',"userId":"0198c0de-0000-7000-8000-00000000000d"}',
+    ):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.json.decode(wrong, type=PasswordRequest)
 
 
 def test_an_organisation_is_named_by_its_number_or_by_its_key():
@@ -101,6 +118,7 @@ def test_no_log_line_shows_a_secret():
         SignInRequest(email="ana@example.org", password="s3cret"),
         RefreshRequest(refresh_token="s3cret"),
         SignOutRequest(refresh_token="s3cret"),
+        PasswordRequest(old_password="s3cret", new_password="s3cret too"),
         TokenAnswer("s3cret", 900, "s3cret", "", None, []),
         ApiKeyCreated(key, "s3cret"),
     ]
