@@ -30,7 +30,7 @@ _CREDENTIALS: Final = (Code.OVERLOADED, Code.UNAVAILABLE)
 
 def identity_operations() -> list[Operation]:
     """Return the operations of identity."""
-    return [*_session_operations(), *_key_operations()]
+    return [*_session_operations(), *_own_operations(), *_key_operations()]
 
 
 def _session_operations() -> list[Operation]:
@@ -80,6 +80,11 @@ def _session_operations() -> list[Operation]:
             tag="identity",
             signed_in=False,
         ),
+    ]
+
+
+def _own_operations() -> list[Operation]:
+    return [
         Operation(
             id="changePassword",
             method="POST",
