@@ -21,6 +21,7 @@ from serai.app.settings import Settings, SettingsError, load_settings
 from serai.app.telemetry import Telemetry, given_place
 from serai.app.told_identity import ToldIdentity
 from serai.core.errors import SeraiError
+from serai.gate.issuers import parse_issuers
 from serai.gate.service import IdentityService, IdentitySettings
 from serai.http import HttpServices, HttpSettings, create_app
 from serai.log.coalesce import Coalescer
@@ -104,7 +105,12 @@ async def http_app(runtime: Runtime, recorder: Recorder = SILENT) -> AsyncGenera
         connections=runtime.directory.pool,
         stores=store,
         vertical=runtime.vertical,
-        settings=IdentitySettings(issuer=settings.issuer, audience=settings.issuer),
+        settings=IdentitySettings(
+            issuer=settings.issuer,
+            audience=settings.issuer,
+            issuers=parse_issuers(settings.oidc_issuers),
+            create_users=settings.oidc_create_users,
+        ),
         clock=runtime.clock,
     )
     try:

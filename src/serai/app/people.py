@@ -13,7 +13,7 @@ from uuid import UUID
 
 from serai.app.runtime import Runtime
 from serai.core.errors import Code, SeraiError
-from serai.gate import people
+from serai.gate import external, people
 from serai.gate.passwords import Passwords
 
 _PASSWORD_BYTES = 12
@@ -79,6 +79,14 @@ async def sign_out_everywhere(runtime: Runtime, user_id: UUID) -> int:
     async with runtime.directory.pool.connection() as directory:
         ended = await people.end_sessions(directory, user_id=user_id, now=runtime.clock.now())
     return len(ended)
+
+
+async def unlink_identities(runtime: Runtime, user_id: UUID) -> tuple[list[str], int]:
+    """Forget the user's identities of other issuers and end every session; return the issuers, and
+    how many sessions there were.
+    """
+    async with runtime.directory.pool.connection() as directory:
+        return await external.unlink(directory, user_id=user_id, now=runtime.clock.now())
 
 
 async def _new_password() -> tuple[str, str]:

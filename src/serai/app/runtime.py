@@ -22,6 +22,7 @@ from serai.app.settings import Settings, SettingsError
 from serai.core.clock import Clock, SystemClock
 from serai.core.errors import SeraiError
 from serai.core.token import TokenSealer
+from serai.gate.external import forget_tokens
 from serai.gate.sessions import prune_sessions
 from serai.log.coalesce import Coalescer
 from serai.log.postgres import PostgresStore
@@ -144,12 +145,11 @@ class Runtime:
 
     async def _forget_sessions(self) -> None:
         """Delete what is over in small transactions, until one finds less than it may take."""
-        deleted = SESSIONS_PER_PRUNE
-        while deleted == SESSIONS_PER_PRUNE:
-            async with self.directory.pool.connection() as directory:
-                deleted = await prune_sessions(
-                    directory, now=self.clock.now(), limit=SESSIONS_PER_PRUNE
-                )
+        for prune in (prune_sessions, forget_tokens):
+            deleted = SESSIONS_PER_PRUNE
+            while deleted == SESSIONS_PER_PRUNE:
+                async with self.directory.pool.connection() as directory:
+                    deleted = await prune(directory, now=self.clock.now(), limit=SESSIONS_PER_PRUNE)
 
     async def close(self) -> None:
         """Finish writes in flight and close every connection."""

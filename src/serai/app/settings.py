@@ -22,10 +22,12 @@ from serai.core.limits import (
     POOL_CONNECTIONS_MAX,
     POOL_CONNECTIONS_MIN,
 )
+from serai.gate.issuers import parse_issuers
 from serai.http.services import HttpSettings
 
 PREFIX: Final = "SERAI_"
 ISSUER_DEFAULT: Final = "http://127.0.0.1:8642"
+_LISTS: Final = ("cors_origins", "oidc_issuers")
 
 
 class SettingsError(ValueError):
@@ -55,6 +57,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cors_origins: Annotated[
         list[str], Meta(description="Origins whose pages may call the API, separated by commas.")
     ] = []
+    oidc_issuers: Annotated[
+        list[str],
+        Meta(
+            description="OpenID Connect providers that users may sign in with, separated by "
+            "commas; each is `issuer keys-url client-id [client-id ...]`."
+        ),
+    ] = []
+    oidc_create_users: Annotated[
+        bool,
+        Meta(
+            description="Make a user at the first sign-in with an e-mail that the provider has "
+            "verified and nobody here has."
+        ),
+    ] = False
     docs: Annotated[bool, Meta(description="Serve the API's pages at /docs.")] = True
     pool_min: Annotated[
         int, Meta(description="Connections kept to each shard.", ge=1, le=POOL_CONNECTIONS_MAX)
@@ -132,9 +148,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
             known = ", ".join(sorted(names))
             raise SettingsError(f"{key} is not a setting. Settings: {known}.")
         values[name] = (
-            [part.strip() for part in text.split(",") if part.strip()]
-            if name == "cors_origins"
-            else text
+            [part.strip() for part in text.split(",") if part.strip()] if name in _LISTS else text
         )
     values.update({name: value for name, value in overrides.items() if value is not None})
     try:
@@ -147,10 +161,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
             f"{variable('directory_url')} is not a PostgreSQL URL. "
             "It reads postgresql://user:password@host:port/database."
         )
-    try:
-        HttpSettings(cors_origins=tuple(settings.cors_origins))
-    except ValueError as error:
-        raise SettingsError(f"{variable('cors_origins')} is wrong: {error}.") from None
+    _check_lists(settings)
     if settings.pool_min > settings.pool_max:
         raise SettingsError(f"{variable('pool_min')} is above {variable('pool_max')}.")
     if settings.log_level not in ("error", "warning", "info", "debug"):
@@ -159,6 +170,17 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         raise SettingsError(f"{variable('log_format')} is auto, json or text.")
     _check_metrics(settings)
     return settings
+
+
+def _check_lists(settings: Settings) -> None:
+    """Refuse an entry of a list that is not of its form."""
+    name = "cors_origins"
+    try:
+        HttpSettings(cors_origins=tuple(settings.cors_origins))
+        name = "oidc_issuers"
+        parse_issuers(settings.oidc_issuers)
+    except ValueError as error:
+        raise SettingsError(f"{variable(name)} is wrong: {error}.") from None
 
 
 def _check_metrics(settings: Settings) -> None:

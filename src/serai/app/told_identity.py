@@ -19,6 +19,7 @@ from serai.wire.identity import (
     ApiKeyRequest,
     ApiKeysAnswer,
     MeAnswer,
+    OidcRequest,
     PasswordRequest,
     RefreshRequest,
     SignInRequest,
@@ -39,6 +40,16 @@ class ToldIdentity:
         """Sign in, and tell."""
         try:
             answer = await self._inner.sign_in(request, address=address)
+        except SeraiError as error:
+            self._recorder.signed_in(error.code.text)
+            raise
+        self._recorder.signed_in("ok")
+        return answer
+
+    async def sign_in_oidc(self, request: OidcRequest, *, address: str) -> TokenAnswer:
+        """Sign in with an ID token, and tell."""
+        try:
+            answer = await self._inner.sign_in_oidc(request, address=address)
         except SeraiError as error:
             self._recorder.signed_in(error.code.text)
             raise

@@ -165,6 +165,42 @@ async def _sign_out(email: str, *, as_json: bool) -> int:
     return 0
 
 
+@user_app.command
+def unlink(email: str, *, as_json: Json = False) -> int:
+    """Forget a user's identities at OpenID Connect providers, and end every session. The next
+    sign-in with a verified e-mail links anew.
+
+    Parameters
+    ----------
+    email
+        The user's e-mail here.
+    """
+    return run(_unlink(email, as_json=as_json))
+
+
+async def _unlink(email: str, *, as_json: bool) -> int:
+    from serai.app.people import unlink_identities, user_id_of
+    from serai.app.runtime import open_runtime
+
+    async with open_runtime(load_settings(), as_owner=True) as runtime:
+        user_id = await user_id_of(runtime, email)
+        if user_id is None:
+            raise CommandFailed(f"There is no user {email}.")
+        issuers, ended = await unlink_identities(runtime, user_id)
+    if as_json:
+        print_json(
+            {
+                "user_id": str(user_id),
+                "email": email,
+                "unlinked": issuers,
+                "sessions_ended": ended,
+            }
+        )
+    else:
+        console.print(f"{email}: identities forgotten: {len(issuers)}; sessions ended: {ended}")
+    return 0
+
+
 def _tell_password(user_id: UUID, email: str, password: str, *, as_json: bool) -> int:
     if as_json:
         print_json({"user_id": str(user_id), "email": email, "password": password})

@@ -119,6 +119,25 @@ class Code(Enum):
     ORIGIN = Kind(2007, 403, "This origin is not allowed", "Add it to the allowed origins.")
     PASSWORD_WEAK = Kind(2008, 422, "The password is too short", "Use at least 12 characters.")
 
+    OIDC_OFF = Kind(
+        2009,
+        403,
+        "Sign-in by OpenID Connect is not set up here",
+        "Sign in with e-mail and password, or set SERAI_OIDC_ISSUERS.",
+    )
+    ID_TOKEN_INVALID = Kind(
+        2010,
+        401,
+        "The ID token is not valid",
+        "Sign in with the provider again, with a new nonce; the log of the server has the reason.",
+    )
+    IDENTITY_UNKNOWN = Kind(
+        2011,
+        403,
+        "Nobody here has this identity",
+        "Ask to be added under the e-mail that the provider has verified.",
+    )
+
     TOKEN_INVALID = Kind(
         3001, 400, "The since-token is not valid", "Sync again without a token.", Retry.REFETCH
     )
@@ -147,6 +166,9 @@ class Code(Enum):
         4006, 503, "The organisation lives on another shard", "Try again.", Retry.LATER
     )
     RATE_LIMITED = Kind(4007, 429, "Too many requests", "Wait for `Retry-After`.", Retry.LATER)
+    ISSUER_AWAY = Kind(
+        4008, 503, "The identity provider does not answer", "Try again later.", Retry.LATER
+    )
     INTERNAL = Kind(5001, 500, "The server failed", "Report the `request_id`.", Retry.LATER)
 
     @property

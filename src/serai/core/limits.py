@@ -144,6 +144,26 @@ REFRESH_GRACE_SECONDS: Final = 60
 been lost."""
 REFRESH_GENERATIONS_KEPT: Final = 50
 """Used refresh tokens remembered in a session, to notice one that comes again."""
+ID_TOKEN_CHARS_MAX: Final = 16 * KIB
+"""An ID token of another issuer; one with many claims of its own has about 2,000 characters."""
+ID_TOKEN_AGE_SECONDS_MAX: Final = 10 * 60
+"""Since its issue: an app exchanges it at once. So long is remembered which ones were used."""
+NONCE_VERIFIER_CHARS_MIN: Final = 43
+"""As RFC 7636 has it for a code verifier: 256 bits in base64url."""
+NONCE_VERIFIER_CHARS_MAX: Final = 128
+OIDC_ISSUERS_MAX: Final = 20
+JWKS_BYTES_MAX: Final = 64 * KIB
+"""The keys of an issuer: 100 of the usual ones."""
+JWKS_SECONDS_MAX: Final = 5
+"""What an issuer may take to send its keys, all in all."""
+JWKS_FRESH_SECONDS: Final = 10 * 60
+"""How long an issuer's keys are used without asking; a key that it has withdrawn works so long."""
+JWKS_STALE_SECONDS_MAX: Final = 60 * 60
+"""How long they are used while the issuer does not answer."""
+JWKS_AGAIN_SECONDS: Final = 30
+"""Between two requests for keys that are fresh, because of a key id that is not known."""
+JWKS_RETRY_SECONDS: Final = 5
+"""Between a request that failed and the next one; meanwhile nobody waits for it."""
 IDENTITY_STALE_SECONDS_MAX: Final = 5
 """How long a process may act on an older view of grants, API keys and ended sessions."""
 GRANTS_CACHE_MAX: Final = 8_192
@@ -205,4 +225,9 @@ assert FORM_BYTES_MAX < UNPACK_ONCE_BYTES_MAX < BODY_BYTES_MAX // 2, "most bodie
 assert SYNC_COLLECTIONS_MAX * SYNC_PROPERTIES_MAX + MUTATIONS_PER_PUSH_MAX * 60 <= JSON_PARTS_MAX, (
     "the largest pull inside the largest push is a legal body"
 )
+assert JWKS_SECONDS_MAX < REQUEST_DEADLINE_SECONDS, "there is time to say that an issuer is away"
+assert JWKS_RETRY_SECONDS < JWKS_AGAIN_SECONDS < JWKS_FRESH_SECONDS < JWKS_STALE_SECONDS_MAX, (
+    "each reason to ask an issuer again waits longer than the one before"
+)
+assert ID_TOKEN_CHARS_MAX < FORM_BYTES_MAX, "an ID token fits into a form"
 assert CLOCK_SKEW_SECONDS_MAX < ACCESS_SECONDS, "a skewed clock does not refuse a fresh token"

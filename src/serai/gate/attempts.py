@@ -91,6 +91,18 @@ class SignInAttempts:
         self._emails.take(who)
         self._addresses.take(where)
 
+    def take_address(self, address: str) -> None:
+        """Count one attempt of whoever is at the address, for a sign-in that names no e-mail.
+
+        Raises:
+            SeraiError: `rate_limited`, with the seconds to wait.
+        """
+        where = network_of(address)
+        wait = self._addresses.wait_seconds(where)
+        if wait:
+            raise SeraiError(Code.RATE_LIMITED, retry_after_seconds=wait)
+        self._addresses.take(where)
+
 
 def network_of(address: str) -> str:
     """Return what counts as one client: an IPv4 address, or the /64 of an IPv6 one, which one

@@ -24,8 +24,10 @@ from serai.gate.caller import Caller
 from serai.gate.forms import api_key_form, organisation_form, role_forms
 from serai.gate.grants import GrantCache
 from serai.gate.identity import Identity, Stores
+from serai.gate.issuers import TrustedIssuer
 from serai.gate.issuing import Issuing, named
 from serai.gate.mirror import Connections, DirectoryMirror
+from serai.gate.oidc import OidcSignIn
 from serai.gate.passwords import PasswordCost, Passwords, prepared
 from serai.gate.people import User
 from serai.gate.sessions import Session
@@ -36,6 +38,7 @@ from serai.wire.identity import (
     ApiKeyRequest,
     ApiKeysAnswer,
     MeAnswer,
+    OidcRequest,
     PasswordRequest,
     RefreshRequest,
     SignInRequest,
@@ -54,11 +57,15 @@ class IdentitySettings:
         issuer: who signs access tokens; its public address in a real deployment.
         audience: whom they are for.
         password_cost: of new hashes.
+        issuers: whose ID tokens are believed; none switches sign-in by OpenID Connect off.
+        create_users: whether such a sign-in makes a user for a verified e-mail that nobody has.
     """
 
     issuer: str = "serai"
     audience: str = "serai"
     password_cost: PasswordCost = field(default_factory=PasswordCost)
+    issuers: tuple[TrustedIssuer, ...] = ()
+    create_users: bool = False
 
 
 class IdentityService:
@@ -79,7 +86,7 @@ class IdentityService:
         clock: Clock,
         mirror: DirectoryMirror,
         tokens: AccessTokens,
-        passwords: Passwords,
+        settings: IdentitySettings,
     ) -> None:
         self._connections = connections
         self._clock = clock
@@ -89,7 +96,15 @@ class IdentityService:
         self._issuing = Issuing(tokens, mirror)
         self._attempts = SignInAttempts(clock)
         self._api_keys = ApiKeys(connections, clock)
-        self.passwords = passwords
+        self._oidc = OidcSignIn(
+            connections=connections,
+            clock=clock,
+            issuing=self._issuing,
+            attempts=self._attempts,
+            issuers=settings.issuers,
+            create_users=settings.create_users,
+        )
+        self.passwords = Passwords(settings.password_cost)
         self.grants = GrantCache(clock)
         self.identity = Identity(
             tokens=tokens,
@@ -132,7 +147,7 @@ class IdentityService:
             clock=time,
             mirror=mirror,
             tokens=AccessTokens(chosen.issuer, chosen.audience, time, ring),
-            passwords=Passwords(chosen.password_cost),
+            settings=chosen,
         )
 
     def close(self) -> None:
@@ -162,6 +177,15 @@ class IdentityService:
             if session is None:
                 raise SeraiError(Code.CREDENTIALS)
             return await self._issuing.answer(directory, session)
+
+    async def sign_in_oidc(self, request: OidcRequest, *, address: str) -> TokenAnswer:
+        """Start a session with an ID token; see `serai.gate.oidc`.
+
+        Raises:
+            SeraiError: `oidc_off`, `id_token_invalid`, `identity_unknown`, `issuer_away`,
+                `rate_limited`, `forbidden`, `device_unknown`.
+        """
+        return await self._oidc.sign_in(request, address=address)
 
     async def refresh(self, request: RefreshRequest) -> TokenAnswer:
         """Go on with a session.

@@ -2,8 +2,8 @@
 
 Owns how a session starts, goes on and ends. Promises that a refresh token is 256 random bits of
 which the directory holds only the hash, that it is used once, and that one which comes again ends
-its session for whoever holds it (RFC 9700, section 4.14.2). Never checks a password; who calls
-`open_session` has done so.
+its session for whoever holds it (RFC 9700, section 4.14.2). Never checks a password or a token of
+another issuer; who opens a session has done so.
 
 A phone whose answer was lost, and two tabs that refresh at once, also present a used token. They
 are told apart from a thief by time and by what followed: within 60 seconds, and while the successor
@@ -114,6 +114,25 @@ async def open_session(
             _SQL["open_session"], user_id, password_hash, org_id, device_id, now, until
         )
         return None if row is None else await _begun(directory, row, now)
+
+
+async def open_session_of_identity(
+    directory: Connection,
+    *,
+    user_id: UUID,
+    org_id: int | None,
+    device_id: UUID | None,
+    now: datetime,
+) -> Session | None:
+    """Start a session of a user whom another issuer has identified. None if the user is disabled.
+
+    The caller is in the transaction in which it has found the link to the user.
+    """
+    until = now + timedelta(seconds=SESSION_SECONDS_MAX)
+    row = await directory.fetchrow(
+        _SQL["open_session_of_identity"], user_id, org_id, device_id, now, until
+    )
+    return None if row is None else await _begun(directory, row, now)
 
 
 async def succeed_session(

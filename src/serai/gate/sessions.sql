@@ -7,6 +7,14 @@ WHERE u.user_id = $1 AND u.password_hash = $2 AND u.state = 'active'
 FOR SHARE
 RETURNING session_id, user_id, org_id;
 
+-- name: open_session_of_identity
+INSERT INTO serai_directory.session (user_id, org_id, device_id, created_at, expires_at)
+SELECT u.user_id, $2, $3, $4, $5
+FROM serai_directory.users u
+WHERE u.user_id = $1 AND u.state = 'active'
+FOR SHARE
+RETURNING session_id, user_id, org_id;
+
 -- name: succeed_session
 INSERT INTO serai_directory.session (user_id, device_id, org_id, created_at, expires_at)
 SELECT s.user_id, s.device_id, $2, $3, $4

@@ -19,6 +19,7 @@ from serai.http.body import check_media_type, decode, no_body, read_body
 from serai.http.services import HttpServices
 from serai.wire.identity import (
     ApiKeyRequest,
+    OidcRequest,
     PasswordRequest,
     RefreshRequest,
     SignInRequest,
@@ -27,6 +28,7 @@ from serai.wire.identity import (
 
 T = TypeVar("T")
 _sign_in_decoder: Final = msgspec.json.Decoder(SignInRequest)
+_oidc_decoder: Final = msgspec.json.Decoder(OidcRequest)
 _refresh_decoder: Final = msgspec.json.Decoder(RefreshRequest)
 _sign_out_decoder: Final = msgspec.json.Decoder(SignOutRequest)
 _password_decoder: Final = msgspec.json.Decoder(PasswordRequest)
@@ -39,6 +41,12 @@ async def sign_in(request: Request, services: HttpServices, _: str) -> Reply:
     """Start a session."""
     form = await _form(request, services, _sign_in_decoder)
     return json_reply(await services.identity.sign_in(form, address=request.address))
+
+
+async def sign_in_oidc(request: Request, services: HttpServices, _: str) -> Reply:
+    """Start a session with an ID token."""
+    form = await _form(request, services, _oidc_decoder)
+    return json_reply(await services.identity.sign_in_oidc(form, address=request.address))
 
 
 async def refresh(request: Request, services: HttpServices, _: str) -> Reply:

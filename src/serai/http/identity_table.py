@@ -17,6 +17,7 @@ from serai.wire.identity import (
     ApiKeyRequest,
     ApiKeysAnswer,
     MeAnswer,
+    OidcRequest,
     PasswordRequest,
     RefreshRequest,
     SignInRequest,
@@ -30,7 +31,7 @@ _CREDENTIALS: Final = (Code.OVERLOADED, Code.UNAVAILABLE)
 
 def identity_operations() -> list[Operation]:
     """Return the operations of identity."""
-    return [*_session_operations(), *_own_operations(), *_key_operations()]
+    return [*_session_operations(), *_oidc_operations(), *_own_operations(), *_key_operations()]
 
 
 def _session_operations() -> list[Operation]:
@@ -77,6 +78,43 @@ def _session_operations() -> list[Operation]:
             request=SignOutRequest,
             request_example={"refreshToken": "srr_..."},
             problems=_CREDENTIALS,
+            tag="identity",
+            signed_in=False,
+        ),
+    ]
+
+
+def _oidc_operations() -> list[Operation]:
+    return [
+        Operation(
+            id="signInWithIdToken",
+            method="POST",
+            path="/v1/auth/oidc",
+            summary="Sign in with an ID token of an OpenID Connect provider",
+            handler=identity.sign_in_oidc,
+            doc="The app gets the token by the authorization code flow with PKCE, or from the"
+            " provider's library. It makes a secret for each sign-in (`nonceVerifier`, 43 to 128"
+            " characters), sends base64url(SHA-256(secret)) as `nonce` to the provider, and the"
+            " secret here. A token opens one session, within 10 minutes of its issue. The first"
+            " time, the e-mail that the provider has verified tells whose identity it is; from then"
+            " on, issuer and subject do. Believed are the issuers of `SERAI_OIDC_ISSUERS`; without"
+            " any, the answer is `oidc_off`.",
+            request=OidcRequest,
+            request_example={
+                "idToken": "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ...",
+                "nonceVerifier": "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+            },
+            answer=TokenAnswer,
+            problems=(
+                *_CREDENTIALS,
+                Code.OIDC_OFF,
+                Code.ID_TOKEN_INVALID,
+                Code.IDENTITY_UNKNOWN,
+                Code.ISSUER_AWAY,
+                Code.RATE_LIMITED,
+                Code.FORBIDDEN,
+                Code.DEVICE_UNKNOWN,
+            ),
             tag="identity",
             signed_in=False,
         ),

@@ -1,5 +1,5 @@
 """The forms of identity: `/v1/auth/token`, `/v1/auth/refresh`, `/v1/auth/sign-out`,
-`/v1/auth/password`, `/v1/me`, `/v1/api-keys`.
+`/v1/auth/password`, `/v1/auth/oidc`, `/v1/me`, `/v1/api-keys`.
 
 Owns what a person or an administrator exchanges to sign in, stay signed in, and give machines keys.
 Promises that a form which carries a secret does not show it in its repr, so that no log line or
@@ -14,7 +14,14 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from serai.core.limits import API_KEY_ROLES_MAX, INTEGER_MAX, PASSWORD_CHARS_MAX
+from serai.core.limits import (
+    API_KEY_ROLES_MAX,
+    ID_TOKEN_CHARS_MAX,
+    INTEGER_MAX,
+    NONCE_VERIFIER_CHARS_MAX,
+    NONCE_VERIFIER_CHARS_MIN,
+    PASSWORD_CHARS_MAX,
+)
 
 Name = Annotated[str, Meta(max_length=200)]
 OrgId = Annotated[int, Meta(ge=1, le=INTEGER_MAX)]
@@ -74,6 +81,31 @@ class PasswordRequest(_Wire, frozen=True):
 
     def __repr__(self) -> str:
         return "PasswordRequest(...)"
+
+
+class OidcRequest(_Wire, frozen=True):
+    """A sign-in with an ID token of another issuer. The other members are those of a sign-in.
+
+    Attributes:
+        id_token: as the issuer gave it to the app.
+        nonce_verifier: the app's secret: the token's `nonce` is base64url(SHA-256(it)).
+    """
+
+    id_token: Annotated[str, Meta(min_length=1, max_length=ID_TOKEN_CHARS_MAX)]
+    nonce_verifier: Annotated[
+        str,
+        Meta(
+            min_length=NONCE_VERIFIER_CHARS_MIN,
+            max_length=NONCE_VERIFIER_CHARS_MAX,
+            pattern=r"^[A-Za-z0-9._~-]+$",
+        ),
+    ]
+    organisation: OrgId | OrgKey | None = None
+    device_id: UUID | None = None
+    device_name: Name = ""
+
+    def __repr__(self) -> str:
+        return "OidcRequest(...)"
 
 
 class OrganisationForm(_Answer, frozen=True):

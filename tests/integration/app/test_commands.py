@@ -25,6 +25,7 @@ NOWHERE = "postgresql://serai:hush@127.0.0.1:1/serai"
         ("user", "create", "a@b.example"),
         ("user", "password", "a@b.example"),
         ("user", "sign-out", "a@b.example"),
+        ("user", "unlink", "a@b.example"),
         ("user", "add", "a@b.example", "--org", "a", "--role", "owner"),
         ("import", "hotel-bookings", "a.csv", "--org", "a"),
         ("migrate",),
@@ -112,7 +113,7 @@ def test_settings_show_every_variable_and_no_password(shell: Shell) -> None:
     password = url.partition("://")[2].partition("@")[0].partition(":")[2]
     rows = shell.ok("settings", "--json").json
     text = shell.ok("settings").out
-    assert len(rows) == 16
+    assert len(rows) == 18
     assert all(row["meaning"] and f"{row['variable']}=" in text for row in rows)
     assert "SERAI_CORS_ORIGINS=https://a.example.com,https://b.example.com\n" in text
     assert "SERAI_DOCS=true\n" in text

@@ -148,6 +148,27 @@ async def test_a_user_signed_out_by_command_is_out_on_every_device_and_may_come_
     assert shell.run("user", "sign-out", house.owner).err.endswith("sessions ended: 0\n")
 
 
+async def test_identities_are_forgotten_by_command_and_the_sessions_end(
+    api: Api, house: House, shell: Shell, fleet: tuple[str, str]
+) -> None:
+    phone = await api.sign_in(house.owner, house.password)
+    with psycopg.connect(fleet[0], autocommit=True) as directory:
+        directory.execute(
+            "INSERT INTO serai_directory.external_identity (issuer, subject, user_id)"
+            " SELECT i, 'owner', user_id FROM serai_directory.users,"
+            " unnest(ARRAY['https://b.example', 'https://a.example']) i WHERE email = %s",
+            (house.owner,),
+        )
+    done = shell.ok("user", "unlink", house.owner, "--json").json
+    assert done["unlinked"] == ["https://a.example", "https://b.example"]
+    assert (done["email"], done["sessions_ended"]) == (house.owner, 1)
+    status, _ = await api.post("/v1/auth/refresh", {"refreshToken": phone["refreshToken"]})
+    assert status == 401
+    told = shell.ok("user", "unlink", house.owner)
+    assert told.err == f"{house.owner}: identities forgotten: 0; sessions ended: 0\n"
+    assert shell.run("user", "unlink", f"no-{house.owner}").status == 1
+
+
 async def test_to_sign_out_nobody_is_a_mistake(shell: Shell, key: str) -> None:
     done = shell.run("user", "sign-out", f"no-{key}@example.com", "--json")
     assert (done.status, done.out) == (1, "")

@@ -51,7 +51,9 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         "NO_PROXY": "127.0.0.1",
         "SERAI_PORT": port,
     }
-    someone = Reader(folder, environment, {"8642": port})
+    # Further servers of a page: of a provider, and a second Serai.
+    ports = {"8642": port, "8643": str(free_port()), "9431": str(free_port())}
+    someone = Reader(folder, environment, ports)
     yield someone
     someone.close()
     wait_for_end_of_all(Shell(home))

@@ -15,6 +15,7 @@ import pytest_asyncio
 from serai.core.errors import Code, SeraiError
 from serai.gate import people
 from serai.gate.caller import Caller
+from serai.gate.issuers import TrustedIssuer
 from serai.gate.passwords import PasswordCost
 from serai.gate.service import IdentityService, IdentitySettings
 from serai.ports.store import Store
@@ -65,6 +66,8 @@ async def open_service(
     memberships: Memberships,
     *,
     cost: PasswordCost = CHEAP,
+    issuers: tuple[TrustedIssuer, ...] = (),
+    create_users: bool = False,
 ) -> IdentityService:
     """Return a service as another process would have it."""
 
@@ -77,7 +80,7 @@ async def open_service(
         connections=pool,
         stores=stores,
         vertical=VERTICAL,
-        settings=IdentitySettings(password_cost=cost),
+        settings=IdentitySettings(password_cost=cost, issuers=issuers, create_users=create_users),
         clock=clock,
     )
 

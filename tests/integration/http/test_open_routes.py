@@ -27,6 +27,7 @@ from unit.gate.support import SetClock
 
 OPEN = {
     ("POST", "/v1/auth/token"),
+    ("POST", "/v1/auth/oidc"),
     ("POST", "/v1/auth/refresh"),
     ("POST", "/v1/auth/sign-out"),
     ("GET", "/.well-known/jwks.json"),
@@ -121,6 +122,7 @@ async def test_an_open_route_does_not_look_at_the_credential(
     found = await ask_all(server, [o for o in routes() if (o.method, o.path) in OPEN], sent)
     assert found == {
         ("POST", "/v1/auth/token"): "400 body_invalid",
+        ("POST", "/v1/auth/oidc"): "400 body_invalid",
         ("POST", "/v1/auth/refresh"): "400 body_invalid",
         ("POST", "/v1/auth/sign-out"): "400 body_invalid",
         ("GET", "/.well-known/jwks.json"): "200",

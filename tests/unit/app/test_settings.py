@@ -27,6 +27,7 @@ def test_an_empty_environment_gives_the_published_defaults() -> None:
     assert (found.directory_url, found.host, found.port) == ("", "127.0.0.1", 8642)
     assert (found.vertical, found.issuer) == ("serai_hospitality:VERTICAL", "http://127.0.0.1:8642")
     assert (found.pool_min, found.pool_max, found.workers) == (5, 50, 1)
+    assert (found.oidc_issuers, found.oidc_create_users) == ([], False)
     assert (found.docs, found.cors_origins, found.log_level) == (True, [], "info")
 
 
@@ -39,6 +40,9 @@ def test_every_variable_is_read() -> None:
             "SERAI_PORT": "99",
             "SERAI_ISSUER": "https://api.example.com",
             "SERAI_CORS_ORIGINS": "https://a.example.com, http://b.example.com:81,",
+            "SERAI_OIDC_ISSUERS": "https://id.example.com https://id.example.com/keys app web, "
+            "https://b.example.com https://keys.example.com/b app",
+            "SERAI_OIDC_CREATE_USERS": "true",
             "SERAI_DOCS": "false",
             "SERAI_POOL_MIN": "2",
             "SERAI_POOL_MAX": "3",
@@ -54,6 +58,11 @@ def test_every_variable_is_read() -> None:
         port=99,
         issuer="https://api.example.com",
         cors_origins=["https://a.example.com", "http://b.example.com:81"],
+        oidc_issuers=[
+            "https://id.example.com https://id.example.com/keys app web",
+            "https://b.example.com https://keys.example.com/b app",
+        ],
+        oidc_create_users=True,
         docs=False,
         pool_min=2,
         pool_max=3,
@@ -79,6 +88,10 @@ def test_every_variable_is_read() -> None:
         ("SERAI_ISSUER", ""),
         ("SERAI_CORS_ORIGINS", "*"),
         ("SERAI_CORS_ORIGINS", "https://example.com/app"),
+        ("SERAI_OIDC_ISSUERS", "https://id.example.com"),
+        ("SERAI_OIDC_ISSUERS", "https://id.example.com http://id.example.com/keys app"),
+        ("SERAI_OIDC_ISSUERS", "https://id.example.com https://u:hush@id.example.com/keys app"),
+        ("SERAI_OIDC_CREATE_USERS", "sometimes"),
         ("SERAI_DOCS", "maybe"),
         ("SERAI_POOL_MIN", "0"),
         ("SERAI_POOL_MAX", "51"),

@@ -44,6 +44,9 @@ PUBLISHED = {
     "forbidden": (2006, 403),
     "origin": (2007, 403),
     "password_weak": (2008, 422),
+    "oidc_off": (2009, 403),
+    "id_token_invalid": (2010, 401),
+    "identity_unknown": (2011, 403),
     "token_invalid": (3001, 400),
     "must_refetch": (3002, 409),
     "mutation_gap": (3003, 409),
@@ -55,6 +58,7 @@ PUBLISHED = {
     "org_frozen": (4005, 503),
     "org_moved": (4006, 503),
     "rate_limited": (4007, 429),
+    "issuer_away": (4008, 503),
     "internal": (5001, 500),
 }
 each_code = pytest.mark.parametrize("code", list(Code), ids=lambda code: code.text)

@@ -12,6 +12,7 @@ from serai.wire.identity import (
     ApiKeyCreated,
     ApiKeyForm,
     ApiKeyRequest,
+    OidcRequest,
     OrganisationForm,
     PasswordRequest,
     RefreshRequest,
@@ -52,6 +53,33 @@ def test_a_change_of_password_names_both_and_nothing_else():
     ):
         with pytest.raises(msgspec.ValidationError):
             msgspec.json.decode(wrong, type=PasswordRequest)
+
+
+def test_a_sign_in_with_an_id_token_has_these_members():
+    body = (
+        b'{"idToken":"a.b.c","nonceVerifier":"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",'
+        b'"organisation":7,"deviceId":"0198c0de-0000-7000-8000-00000000000d"}'
+    )
+    form = msgspec.json.decode(body, type=OidcRequest)
+    assert (form.id_token, form.organisation, form.device_id) == ("a.b.c", 7, UUID(DEVICE))
+    assert form.nonce_verifier == "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+
+
+@pytest.mark.parametrize(
+    ("token", "verifier"),
+    [
+        ("", "v" * 43),
+        ("t" * (16 * 1024 + 1), "v" * 43),
+        ("a.b.c", "v" * 42),
+        ("a.b.c", "v" * 129),
+        ("a.b.c", "v" * 42 + " "),
+        ("a.b.c", "\u00e9" * 43),
+    ],
+)
+def test_a_secret_that_could_be_guessed_is_refused(token: str, verifier: str):
+    body = msgspec.json.encode({"idToken": token, "nonceVerifier": verifier})
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(body, type=OidcRequest)
 
 
 def test_an_organisation_is_named_by_its_number_or_by_its_key():
@@ -118,6 +146,7 @@ def test_no_log_line_shows_a_secret():
         SignInRequest(email="ana@example.org", password="s3cret"),
         RefreshRequest(refresh_token="s3cret"),
         SignOutRequest(refresh_token="s3cret"),
+        OidcRequest(id_token="s3cret", nonce_verifier="s3cret"),
         PasswordRequest(old_password="s3cret", new_password="s3cret too"),
         TokenAnswer("s3cret", 900, "s3cret", "", None, []),
         ApiKeyCreated(key, "s3cret"),
