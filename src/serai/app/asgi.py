@@ -17,8 +17,8 @@ from typing import Any
 from serai import __version__
 from serai.app.collector import rare_collections
 from serai.app.runtime import Runtime, open_runtime
-from serai.app.settings import Settings, SettingsError, load_settings
-from serai.app.telemetry import Telemetry, given_place
+from serai.app.settings import Settings, SettingsError
+from serai.app.telemetry import Telemetry
 from serai.app.told_identity import ToldIdentity
 from serai.core.errors import SeraiError
 from serai.gate.issuers import parse_issuers
@@ -41,10 +41,19 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Application:
     """ASGI entry point."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry | None = None) -> None:
-        """Keep the settings; nothing is opened before the server's startup event."""
+    def __init__(
+        self,
+        settings: Settings,
+        telemetry: Telemetry | None = None,
+        *,
+        started: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Keep the settings; nothing is opened before the server's startup event. `started` is
+        called when all is open, before the first request.
+        """
         self._settings = settings
         self._telemetry = telemetry
+        self._started = started
         self._recorder = SILENT if telemetry is None else telemetry.recorder
         self._inner: AsgiApp | None = None
 
@@ -75,6 +84,7 @@ class Application:
                 return
             stack.enter_context(rare_collections())
             upkeep = asyncio.create_task(runtime.upkeep())
+            self._started()
             await send({"type": "lifespan.startup.complete"})
             await receive()
             upkeep.cancel()
@@ -131,9 +141,3 @@ async def http_app(runtime: Runtime, recorder: Recorder = SILENT) -> AsyncGenera
         )
     finally:
         identity.close()
-
-
-def create() -> Application:
-    """Return the application of a server process; settings come from the environment."""
-    settings = load_settings()
-    return Application(settings, Telemetry(settings, place=given_place()))

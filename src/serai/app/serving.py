@@ -2,7 +2,7 @@
 
 Owns how an ASGI application is put on a port: inside this process (`serai dev`, one process for
 everything) or in worker processes (`serai serve`). Promises that stopping finishes requests that
-are under way. Never builds an application.
+are under way, and that no worker outlives its parent. Never handles a request.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import resource
 import socket
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any, Final
 
 from granian import Granian
@@ -20,8 +21,10 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
+from serai.app.asgi import Application
+from serai.app.leash import Leash
 from serai.app.settings import Settings
-from serai.app.telemetry import server_logging, shared_metrics
+from serai.app.telemetry import Telemetry, given_place, server_logging, shared_metrics
 from serai.core.limits import (
     CONNECTIONS_MAX,
     FILES_RESERVED,
@@ -31,6 +34,8 @@ from serai.core.limits import (
 )
 
 _BACKLOG: Final = 1_024
+_WORKER: Final = "serai"
+"""What the server's own lines call the application."""
 _STOP_SECONDS_MAX: Final = REQUEST_DEADLINE_SECONDS + 5
 """What a worker may take to finish its requests; after that it is killed."""
 
@@ -138,13 +143,13 @@ def serve_workers(settings: Settings) -> None:
 
 
 def _workers(settings: Settings) -> None:
+    leash = Leash(_STOP_SECONDS_MAX)
     Granian(
-        "serai.app.asgi:create",
+        _WORKER,
         address=free_address(settings.host, settings.port),
         port=settings.port,
         interface=Interfaces.ASGI,
         workers=settings.workers,
-        factory=True,
         log_level=LogLevels(settings.log_level),
         log_dictconfig=server_logging(settings),
         respawn_failed_workers=True,
@@ -155,4 +160,11 @@ def _workers(settings: Settings) -> None:
         backlog=_BACKLOG,
         backpressure=connections_max(),
         websockets=False,
-    ).serve()
+    ).serve(target_loader=partial(_worker, leash, settings), wrap_loader=False)
+
+
+def _worker(leash: Leash, settings: Settings) -> Application:
+    """Return the application of a worker; the first of our code that runs in one."""
+    leash.follow()
+    telemetry = Telemetry(settings, place=given_place())
+    return Application(settings, telemetry, started=leash.serving)

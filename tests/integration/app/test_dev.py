@@ -16,6 +16,7 @@ import pytest
 
 from integration.abandoned import abandoned
 from integration.app.programs import Shell, free_port, wait_for_end, wait_for_end_of_all
+from serai.app.serving import free_address
 
 IDLE_BYTES_MAX = 250 * 2**20
 """Of the Python processes together, as published."""
@@ -145,6 +146,35 @@ def test_serve_takes_a_name_answers_and_stops_with_its_workers(shell: Shell) -> 
         status, _ = on.stop(signal.SIGTERM)
         assert status == 0
     wait_for_end(family)
+
+
+def test_a_serve_that_is_killed_takes_its_workers_along_and_frees_the_port(shell: Shell) -> None:
+    port = free_port()
+    with shell.started("serve", "--port", str(port), "--workers", "2") as on:
+        on.until("Serai listens on")
+        waiting(port)
+        assert answer(f"http://127.0.0.1:{port}/readyz") == 200
+        family = on.family()
+        assert len(family) >= 3
+        on.process.kill()
+        wait_for_end(family)
+    assert free_address("127.0.0.1", port) == "127.0.0.1"
+
+
+def test_a_serve_that_is_killed_while_its_workers_start_leaves_none(shell: Shell) -> None:
+    with shell.started("serve", "--port", str(free_port()), "--workers", "2") as on:
+        on.until("Spawning worker-2")
+        on.process.kill()
+        wait_for_end_of_all(shell)
+
+
+def test_workers_have_the_settings_that_flags_chose(shell: Shell) -> None:
+    port = free_port()
+    with shell.started("serve", "--port", str(port), SERAI_PORT=str(free_port())) as on:
+        on.until("Serai listens on")
+        waiting(port)
+        assert answer(f"http://127.0.0.1:{port}/readyz") == 200
+        assert on.stop(signal.SIGTERM)[0] == 0
 
 
 def waiting(port: int) -> None:

@@ -97,7 +97,7 @@ class Supervisor:
         if LINUX:
             # Processes whose parent dies come to this one, which can then wait for them or end
             # them.
-            self._prctl(PR_SET_CHILD_SUBREAPER, 1)
+            prctl(PR_SET_CHILD_SUBREAPER, 1)
         self.terminated = stopped
 
     def _wake_on_signals(self) -> int:
@@ -114,10 +114,6 @@ class Supervisor:
 
     def _on_terminate(self, _number: int, _frame: object) -> None:
         self.terminated = True
-
-    def _prctl(self, option: int, value: int) -> None:
-        if self.libc.prctl(option, value, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), f"prctl {option} failed")
 
     # --- running ---
 
@@ -290,9 +286,9 @@ class Supervisor:
                 ) from error
         if LINUX:
             if uid is not None:
-                self._prctl(PR_SET_NO_NEW_PRIVS, 1)
+                prctl(PR_SET_NO_NEW_PRIVS, 1)
             # After the user changed: the kernel forgets the wish when credentials change.
-            self._prctl(PR_SET_PDEATHSIG, death_signal)
+            prctl(PR_SET_PDEATHSIG, death_signal)
         if os.getppid() != self.pid:
             os._exit(127)
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -355,6 +351,12 @@ class Supervisor:
                 raise OSError(
                     number, f"could not remove shared memory {words[1]}: {os.strerror(number)}"
                 )
+
+
+def prctl(option: int, value: int) -> None:
+    """Ask the kernel of Linux for something about this process. Raises OSError."""
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option} failed")
 
 
 def _tell(stage: str, detail: int | str | None = None) -> None:
