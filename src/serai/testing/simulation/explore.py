@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from multiprocessing import get_context
 
+from serai.app.collector import rare_collections
 from serai.testing.simulation.coverage import SEEDS_MIN, never_hit
 from serai.testing.simulation.weather import Weather
 from serai.testing.simulation.world import Result, simulate
@@ -63,11 +64,12 @@ def explore(start: int, seeds: int, *, jobs: int | None = None) -> Explored:
 def _run(seeds: Iterable[int]) -> tuple[list[Result], Counter[str]]:
     failed: list[Result] = []
     counts: Counter[str] = Counter()
-    for seed in seeds:
-        result = simulate(seed)
-        counts.update(result.counts)
-        if result.broken:
-            failed.append(result)
+    with rare_collections():
+        for seed in seeds:
+            result = simulate(seed)
+            counts.update(result.counts)
+            if result.broken:
+                failed.append(result)
     return failed, counts
 
 
