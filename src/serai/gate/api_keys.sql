@@ -4,7 +4,7 @@ INSERT INTO serai_directory.api_key
 SELECT $1, $2, $3, $4, $5::jsonb, $6, $7, $8
 WHERE (
     SELECT count(*) FROM serai_directory.api_key
-    WHERE org_id = $3 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $7)
+    WHERE org_id = $3 AND revoked_at IS NULL AND coalesce(expires_at, 'infinity') > $7
 ) < $9
 RETURNING api_key_id, org_id, name, roles, created_by, created_at, expires_at, revoked_at,
 last_used_at;

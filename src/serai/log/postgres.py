@@ -215,7 +215,10 @@ class PostgresStore:
     ) -> list[StoredRefusal]:
         """Return kept refusals with id > `after`, of one user or of all, oldest first."""
         async with self._pool.connection() as connection:
-            records = await connection.fetch(_SQL["refusals"], org_id, after, user_id, limit)
+            if user_id is None:
+                records = await connection.fetch(_SQL["refusals"], org_id, after, limit)
+            else:
+                records = await connection.fetch(_SQL["refusals_of"], org_id, user_id, after, limit)
         return [_refusal(r) for r in records]
 
     async def refusal(self, org_id: int, device_id: UUID, number: int) -> StoredRefusal | None:

@@ -125,7 +125,20 @@ SELECT r.refusal_id, r.user_id, r.device_id, r.number, r.outcome, r.code, r.reas
        to_char(r.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at
 FROM me CROSS JOIN LATERAL (
     SELECT f.* FROM serai.refusal f
-    WHERE f.org_id = me.org_id AND f.refusal_id > $2 AND ($3::uuid IS NULL OR f.user_id = $3)
+    WHERE f.org_id = me.org_id AND f.refusal_id > $2
+    ORDER BY f.refusal_id
+    LIMIT $3
+) r
+ORDER BY r.refusal_id;
+
+-- name: refusals_of
+-- A statement of its own, for an index of its own: someone who has none must not read everybody's.
+WITH me AS MATERIALIZED (SELECT set_config('serai.org', $1::bigint::text, true)::bigint AS org_id)
+SELECT r.refusal_id, r.user_id, r.device_id, r.number, r.outcome, r.code, r.reason, r.collection, r.row_id, r.scope, r.body,
+       to_char(r.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at
+FROM me CROSS JOIN LATERAL (
+    SELECT f.* FROM serai.refusal f
+    WHERE f.org_id = me.org_id AND f.user_id = $2 AND f.refusal_id > $3
     ORDER BY f.refusal_id
     LIMIT $4
 ) r

@@ -1,27 +1,67 @@
-"""Plans of the write path and of the readers, on tables that are full.
+"""Plans of every statement, of the write path and of the readers, on tables that are full.
 
-Owns the proof that no statement of a request reads a table whole: PostgreSQL counts its own scans
-in the transaction that made them. A lost index, or a statement that cannot use one, fails here.
-Promises counts, never times. Never looks at an import.
+Owns the proof that no statement reads a table whole: PostgreSQL counts its own scans in the
+transaction that made them. A lost index, or a statement that cannot use one, fails here, and so
+does a statement that is new and has no case. Promises counts, never times. Never looks at an
+import.
 """
 
 from __future__ import annotations
 
-from typing import cast
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from integration.centre.full import (
+    ORG,
+    PLACE,
+    ROWS,
+    USER,
+    document,
+    fill_directory,
+    fill_shard,
+    fill_vertical,
+)
 from integration.centre.people import Lent, subject_of
+from integration.centre.statements import (
+    BY_WRITES,
+    DIRECTORY,
+    OWNER,
+    SHARD,
+    SMALL,
+    WHOLE,
+    named_statements,
+)
+from integration.conftest import MakeDatabase, let_in
+from integration.http.house import Fields
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE, uuid7
 from serai.log.postgres import PostgresStore
-from serai.ports.store import Committed, IdempotencyKey, ListQuery
+from serai.model import Collection
+from serai.ports.store import (
+    Author,
+    Committed,
+    IdempotencyKey,
+    ListQuery,
+    Op,
+    PlannedWrite,
+    ReadSetItem,
+    RowOp,
+)
+from serai.schema.collections import generate
+from serai.schema.migrate import DatabaseReport, migrate_database
+from serai.shard.connection import connect
 from serai.shard.pools import PinnedPool
+from serai.shard.role import RequestRole
 from serai.testing.store_conformance import Case, Desk
 from serai.testing.store_conformance.desk import ANNA, mutation, refused
 from serai.testing.vertical import GUESTS, PAYMENTS, STAYS, VERTICAL
+from serai_hospitality import VERTICAL as HOSPITALITY
 
-ROWS = 20_000
 READ_MAX = 200
 """Index entries that one small write may read in one table: far below the rows, far above need."""
 FILL = """
@@ -46,12 +86,70 @@ SELECT %(org)s, 3, gen_random_uuid(), 1 FROM generate_series(1, %(rows)s) g;
 INSERT INTO serai.device (org_id, device_id, user_id, number)
 SELECT %(org)s, gen_random_uuid(), gen_random_uuid(), 1 FROM generate_series(1, %(rows)s) g;
 """
+DELETED_WHOLE = {
+    "properties": "a house is deleted once if ever, and only before its first close; every table"
+    " refers to it, and an index for that would be paid by each write"
+}
 SCANS = """
-SELECT schemaname || '.' || relname AS name, seq_tup_read AS whole,
-       coalesce(idx_tup_fetch, 0) AS fetched
-FROM pg_stat_xact_user_tables
-WHERE seq_tup_read > 0 OR idx_tup_fetch > 0
+SELECT t.schemaname || '.' || t.relname AS name, t.seq_tup_read AS whole,
+       coalesce(t.idx_tup_fetch, 0)
+       + coalesce((SELECT sum(pg_stat_get_xact_tuples_returned(i.indexrelid)) FROM pg_index i
+                   WHERE i.indrelid = t.relid), 0) AS fetched
+FROM pg_stat_xact_user_tables t
 """
+"""Rows that the transaction read table by table: whole, and by an index; entries of the index alone
+count too.
+"""
+
+
+def scans(records: Iterable[Any]) -> dict[str, tuple[int, int]]:
+    """Return table -> (rows read whole, rows and entries read by an index)."""
+    read = {r["name"]: (r["whole"], int(r["fetched"])) for r in records}
+    return {name: counts for name, counts in read.items() if any(counts)}
+
+
+def too_much(read: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Return what was read of tables that grow, and should not have been."""
+    return {
+        name: (whole, fetched)
+        for name, (whole, fetched) in read.items()
+        if (whole > 0 and name not in SMALL) or fetched > READ_MAX
+    }
+
+
+def read_by_a_migrator(
+    url: str, text: str, arguments: Mapping[str, object]
+) -> dict[str, tuple[int, int]]:
+    """Run a statement as the migrator does, with its library; return what it read."""
+    with psycopg.connect(url) as conn:
+        conn.execute(text.encode(), arguments)
+        found = scans(conn.cursor(row_factory=dict_row).execute(SCANS))
+        conn.rollback()
+    return found
+
+
+def writes_of(collection: Collection) -> list[PlannedWrite]:
+    """Return an insert, an update (to another month where there are months) and a delete."""
+    row_id, fields = uuid7(), document(collection.name)
+    moved = fields if collection.month_of is None else {**fields, collection.month_of: "2026-05-01"}
+    steps: list[tuple[Op, Fields, int]] = [
+        ("insert", fields, 0),
+        ("update", moved, 1),
+        ("delete", moved, 2),
+    ]
+    return [
+        PlannedWrite(
+            org_id=ORG,
+            epoch=1,
+            ops=(RowOp(op, collection.number, row_id, PLACE, json.dumps(doc), tuple(doc), "{}"),),
+            reads=(ReadSetItem(collection.number, row_id, version),),
+            once=IdempotencyKey(USER, op),
+            body_hash=bytes(32),
+            reply="{}",
+            author=Author(USER, None, "rest"),
+        )
+        for op, doc, version in steps
+    ]
 
 
 @pytest.fixture
@@ -148,6 +246,71 @@ async def test_nothing_that_a_request_does_reads_a_table_whole(
             records = await connection.fetch(SCANS)
         finally:
             await connection.execute("ROLLBACK")
-    read = {r["name"]: (r["whole"], r["fetched"]) for r in records}
+    read = scans(records)
     assert read, "PostgreSQL counts what the transaction read"
-    assert {n: r for n, r in read.items() if r[0] > 0 or r[1] > READ_MAX} == {}
+    assert too_much(read) == {}
+
+
+@pytest.fixture(scope="module")
+def full_url(make_database: MakeDatabase, migrated_template: str) -> str:
+    """URL of a directory that is a shard too, with full tables."""
+    url = make_database(migrated_template)
+    fill_directory(url)
+    fill_shard(url)
+    return url
+
+
+@pytest.fixture(scope="module")
+def house_url(make_database: MakeDatabase, request_role: RequestRole) -> str:
+    """URL of a shard with the hospitality tables, all of them full."""
+    url = make_database()
+
+    async def migrate() -> DatabaseReport:
+        return await migrate_database(url, "shard", statements=generate(HOSPITALITY))
+
+    assert asyncio.run(migrate()).error is None
+    asyncio.run(let_in(url, request_role, "shard"))
+    fill_vertical(url)
+    return url
+
+
+def test_every_named_statement_has_a_case_here():
+    assert named_statements().keys() == SHARD.keys() | DIRECTORY.keys() | BY_WRITES.keys()
+
+
+@pytest.mark.parametrize("name", [*SHARD, *DIRECTORY])
+async def test_no_statement_reads_a_table_whole(
+    full_url: str, request_role: RequestRole, name: str
+):
+    arguments, text = {**SHARD, **DIRECTORY}[name], named_statements()[name]
+    if isinstance(arguments, Mapping):
+        read = read_by_a_migrator(full_url, text, arguments)
+    else:
+        connection = await connect(full_url if name in OWNER else request_role.url(full_url))
+        try:
+            await connection.execute("BEGIN")
+            await connection.fetch(text, *arguments)
+            read = scans(await connection.fetch(SCANS))
+        finally:
+            await connection.close()
+    assert name in WHOLE or too_much(read) == {}
+
+
+@pytest.mark.parametrize("name", HOSPITALITY.by_name)
+async def test_no_write_of_the_vertical_reads_a_table_whole(
+    house_url: str, request_role: RequestRole, name: str
+):
+    collection = HOSPITALITY.by_name[name]
+    connection = await connect(request_role.url(house_url))
+    store = PostgresStore(cast("PinnedPool", Lent(connection)), HOSPITALITY)
+    try:
+        await connection.execute("BEGIN")
+        for write in writes_of(collection):
+            if write.ops[0].op != "delete" or name not in DELETED_WHOLE:
+                outcomes = await store.commit([write])
+                assert isinstance(outcomes[0], Committed), outcomes
+        read = scans(await connection.fetch(SCANS))
+    finally:
+        await connection.close()
+    assert f"hospitality.{name}" in {table.partition("_default")[0] for table in read}
+    assert too_much(read) == {}

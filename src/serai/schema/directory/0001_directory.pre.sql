@@ -223,7 +223,9 @@ CREATE TABLE serai_directory.api_key (
     revoked_at   timestamptz,
     last_used_at timestamptz
 );
-CREATE INDEX api_key_by_org ON serai_directory.api_key (org_id);
+CREATE INDEX api_key_by_org ON serai_directory.api_key (org_id, created_at DESC, api_key_id);
+-- Live keys are counted before another one is made; those that are over are many after years.
+CREATE INDEX api_key_live ON serai_directory.api_key (org_id, coalesce(expires_at, 'infinity')) WHERE revoked_at IS NULL;
 
 -- ---------------------------------------------------------------- the role of requests
 

@@ -95,6 +95,7 @@ CREATE TABLE serai.refusal (
     PRIMARY KEY (org_id, device_id, number)
 );
 CREATE INDEX refusal_by_id ON serai.refusal (org_id, refusal_id);
+CREATE INDEX refusal_by_user ON serai.refusal (org_id, user_id, refusal_id);
 
 -- Who did what, before and after, from where; refusals too. Entries of an organisation are numbered without gaps, and each
 -- holds the hash of itself and the one before: serai.log.audit says of which text. By month, so that retention drops

@@ -1,0 +1,226 @@
+"""Every named statement that runs against a shard or the directory, with real arguments.
+
+Owns the list. Promises that it is complete: the names are read from the `.sql` files of the
+product, and one without arguments here fails a test. Never judges what a statement read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import serai
+from integration.centre.full import (
+    DEVICE,
+    KEY,
+    ORG,
+    PLACE,
+    ROW,
+    ROWS,
+    SESSION,
+    TOKEN,
+    USED_TOKEN,
+    USER,
+)
+from serai.core.ids import ALL_SCOPES, uuid7
+from serai.shard.queries import load_queries
+
+Arguments = tuple[object, ...] | Mapping[str, object]
+_ROOT: Final = Path(serai.__file__).parent
+_NOW: Final = datetime.now(UTC)
+_EVERY_COLLECTION: Final = 2**62
+ELSEWHERE: Final = {
+    "serai.client/queries.sql": "of the device's own SQLite file",
+    "serai.bench/bench.sql": "of tables that a benchmark makes to measure against",
+}
+BY_WRITES: Final = {
+    "serai.log/postgres.sql:commit": "run with whole batches, for each collection of the vertical"
+}
+
+SHARD: Final[dict[str, Arguments]] = {
+    "serai.log/postgres.sql:read": ([ORG, ORG], [5, 5], [ROW, uuid7()]),
+    "serai.log/postgres.sql:replayed": (ORG, "k77", bytes(32)),
+    "serai.log/postgres.sql:heads": ([ORG, 3, 9_998],),
+    "serai.log/postgres.sql:log_page": (ORG, ROWS - 5, 60, _EVERY_COLLECTION, [PLACE]),
+    "serai.log/postgres.sql:snapshot_page": (ORG, [5, 5], [PLACE, ALL_SCOPES], ROW, 50),
+    "serai.log/postgres.sql:refusals": (ORG, 0, 50),
+    "serai.log/postgres.sql:refusals_of": (ORG, USER, 0, 50),
+    "serai.log/postgres.sql:refusal": (ORG, DEVICE, 1),
+    "serai.log/postgres.sql:audit_page": (ORG, 500, 50),
+    "serai.log/postgres.sql:audit_list": (ORG, None, None, None, 50),
+    "serai.log/postgres.sql:create_org": (9_999,),
+    "serai.schema/bookkeeping.sql:admit_to_shard": {"name": "pg_monitor"},
+}
+_DOCTOR_OF_DEVICES: Final[dict[str, Arguments]] = {
+    "device": (ORG, DEVICE),
+    "refusals": (ORG, DEVICE, 20),
+    "refusals_count": (ORG, DEVICE),
+    "log_since": (ORG, ROWS - 50, 10_000),
+    "signed_in": (DEVICE,),
+    "sessions": (DEVICE, 20),
+}
+_DOCTOR: Final[dict[str, Arguments]] = {
+    "server": (),
+    "parameters": {"names": ["max_connections"]},
+    "free_numbers": {},
+    "partitions": {"table": "serai.reply"},
+    "guards": {"role": "pg_monitor", "schemas": ["serai", "hospitality"]},
+    "sees": (),
+}
+_SESSIONS: Final[dict[str, Arguments]] = {
+    "open_session": (USER, "h", ORG, DEVICE, _NOW, _NOW + timedelta(days=30)),
+    "first_token": (bytes(32), SESSION, _NOW, _NOW + timedelta(days=30)),
+    "lock_session_of": (TOKEN,),
+    "presented": (USED_TOKEN,),
+    "rotate": (SESSION, 3, bytes(32), bytes(32), _NOW, _NOW + timedelta(days=30), 3),
+    "choose_organisation": (SESSION, 3),
+    "end_session": (SESSION, "reused", _NOW),
+    "user_of_token": (TOKEN,),
+    "sign_out": (TOKEN, _NOW),
+    "prune_sessions": (_NOW - timedelta(days=1), 50),
+}
+_PEOPLE: Final[dict[str, Arguments]] = {
+    "create_user": ("new@example.com", "New", "h", _NOW),
+    "user_of_email": ("77@example.com",),
+    "user_of_id": (USER,),
+    "set_password": (USER, "n", _NOW),
+    "replace_hash": (USER, "h", "n"),
+    "set_state": (USER, "disabled"),
+    "end_sessions_of_user": (USER, "password", _NOW),
+    "end_sessions_of_device": (DEVICE, _NOW),
+    "add_to_organisation": (USER, 77, _NOW),
+    "remove_from_organisation": (USER, ORG),
+    "organisations_of": (USER, 200),
+    "organisation_named": (USER, None, "o7"),
+    "organisation_of_id": (ORG,),
+    "register_device": (DEVICE, USER, "phone", _NOW),
+    "revoke_device": (DEVICE, _NOW),
+}
+_KEYS: Final[dict[str, Arguments]] = {
+    "read_signing_keys": (),
+    "ensure_signing_key": (b"", _NOW),
+    "rotate_signing_key": (b"", _NOW),
+    "retire_signing_keys": (2, _NOW),
+}
+_API_KEYS: Final[dict[str, Arguments]] = {
+    "create_api_key": (uuid7(), bytes(32), ORG, "key", "[]", USER, _NOW, None, 100),
+    "list_api_keys": (ORG, 50),
+    "revoke_api_key": (ORG, KEY, _NOW),
+    "api_key": (KEY,),
+    "api_key_used": (KEY, _NOW),
+}
+_PLACEMENT: Final[dict[str, Arguments]] = {
+    "version": (),
+    "changes": (ROWS - 50, 100),
+    "shards": (),
+    "addresses": (),
+    "ranges": (),
+    "overrides": (),
+    "org_by_key": ("o77",),
+    "organisations": (50,),
+    "create_organisation": ("new", "New", USER),
+    "who_and_why": ("ana", "because"),
+    "add_shard": ("three", "postgresql://three"),
+    "shard_by_name": ("one",),
+    "set_shard_state": (1, "closed"),
+    "add_range": (2, 2_000_000, 3_000_000),
+    "range_exists": (1, 1, 1_000_000),
+    "set_override": (5, 2),
+    "clear_override": (500,),
+    "secrets": ("token",),
+    "first_secret": ("token", b""),
+    "next_secret": ("token", b""),
+    "retire_secret": ("token", 1),
+}
+_SERVING: Final = frozenset(
+    {"version", "changes", "addresses", "ranges", "overrides", "org_by_key", "secrets"}
+)
+_BOOKS: Final[dict[str, Arguments]] = {
+    "create": {},
+    "exists": {},
+    "state": {"kind": "directory"},
+    "applied": {"kind": "directory"},
+    "record": {
+        "kind": "directory",
+        "file": "9999_x.pre.sql",
+        "sha256": b"",
+        "duration_ms": 1,
+        "version": 9999,
+        "compat": 1,
+    },
+    "generated": {},
+    "record_generated": {"name": "x", "kind": "table", "sha256": b"", "drop_sql": None},
+    "forget_generated": {"names": ["x"]},
+    "settings": {},
+    "lock_timeout": {"lock_timeout": "2s"},
+    "try_lock": {"key": 1},
+    "try_lock_in_transaction": {"key": 1},
+    "lock_holder": {"key": 1},
+    "invalid_indexes": {},
+    "shards": {},
+    "fleet_role": {},
+    "first_fleet_role": {"name": "serai_request", "password": "x"},
+    "role_exists": {"name": "serai_request"},
+    "admit_to_directory": {"name": "pg_monitor"},
+    "powers": {},
+}
+
+
+def _in(file: str, cases: Mapping[str, Arguments]) -> dict[str, Arguments]:
+    return {f"{file}:{name}": arguments for name, arguments in cases.items()}
+
+
+DIRECTORY: Final[dict[str, Arguments]] = {
+    **_in("serai.gate/sessions.sql", _SESSIONS),
+    **_in("serai.gate/people.sql", _PEOPLE),
+    **_in("serai.gate/keys.sql", _KEYS),
+    **_in("serai.gate/api_keys.sql", _API_KEYS),
+    **_in("serai.gate/mirror.sql", {"sessions_ended": (_NOW - timedelta(minutes=1),)}),
+    **_in("serai.shard/directory.sql", _PLACEMENT),
+    **_in("serai.schema/bookkeeping.sql", _BOOKS),
+    **_in("serai.app.doctor/explain.sql", _DOCTOR_OF_DEVICES),
+    **_in("serai.app.doctor/installation.sql", _DOCTOR),
+}
+OWNER: Final = frozenset(
+    {
+        *_in("serai.gate/people.sql", dict.fromkeys(("create_user", "set_state"), ())),
+        "serai.gate/people.sql:remove_from_organisation",
+        "serai.gate/people.sql:revoke_device",
+        *_in("serai.gate/keys.sql", {n: a for n, a in _KEYS.items() if n != "read_signing_keys"}),
+        *_in(
+            "serai.shard/directory.sql", {n: a for n, a in _PLACEMENT.items() if n not in _SERVING}
+        ),
+    }
+)
+"""What commands do, as the owner; everything else is done as the role that serves requests."""
+WHOLE: Final = {
+    "serai.shard/directory.sql:overrides": "a process reads the placement once, and then changes",
+}
+"""Statements that are meant to read a table whole."""
+SMALL: Final = {
+    "serai_directory.shard": "a row for each shard",
+    "serai_directory.org_range": "a row or a few for each shard",
+    "serai_directory.version": "one row",
+    "serai_directory.request_role": "one row",
+    "serai_schema.state": "two rows",
+    "serai_schema.applied": "a row for each file of the schema",
+    "serai_schema.generated": "a row for each object of the vertical",
+}
+"""Tables that do not grow with organisations, users or rows."""
+
+
+def named_statements() -> dict[str, str]:
+    """Return every statement of the product's `.sql` files that has a name: `file:name` -> SQL."""
+    found: dict[str, str] = {}
+    for path in sorted(_ROOT.rglob("*.sql")):
+        if "-- name:" not in path.read_text("utf-8"):
+            continue
+        package = ".".join(path.parent.relative_to(_ROOT.parent).parts)
+        file = f"{package}/{path.name}"
+        if file not in ELSEWHERE:
+            found |= {
+                f"{file}:{name}": text for name, text in load_queries(package, path.name).items()
+            }
+    return found
