@@ -8,6 +8,8 @@ UV_VERSION := 0.13.9
 WORKERS ?= 2
 SEEDS ?= 3000
 DEMO_ARGS ?=
+FUZZ_EXAMPLES ?= 100
+FUZZ_SEED := $(or $(FUZZ_SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 BENCH_ARGS ?= all --plot docs/img/bench.png
 PYTEST_ARGS ?=
 
@@ -23,7 +25,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_HTTP_TIMEOUT := 180
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo test simulate check bench docs lock clean
+.PHONY: help setup demo test simulate fuzz check bench docs lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -85,6 +87,11 @@ test: $(STAMP) ## run the whole suite
 
 simulate: $(STAMP) ## run 3,000 seeds of the simulation, every fault and branch counted
 	@$(BIN)/python -m serai.testing.simulation --seeds $(SEEDS) --jobs $(WORKERS)
+
+fuzz: $(STAMP) ## send more random requests to every operation than the suite does
+	@echo "==> the same again: make fuzz FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_SEED=$(FUZZ_SEED)"
+	@SERAI_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) SERAI_FUZZ_SEED=$(FUZZ_SEED) \
+		$(BIN)/pytest -n 0 --timeout 0 tests/integration/http/test_fuzz.py $(PYTEST_ARGS)
 
 check: $(STAMP) ## format, lint, types, import contract, guards
 	@failed=(); \

@@ -16,6 +16,7 @@ from serai.core.ids import parse_uuid
 from serai.core.limits import FORM_BYTES_MAX
 from serai.http.asgi import Reply, Request, json_reply, no_query
 from serai.http.body import check_media_type, decode, no_body, read_body
+from serai.http.json_text import check_members
 from serai.http.services import HttpServices
 from serai.wire.identity import (
     ApiKeyRequest,
@@ -120,4 +121,6 @@ async def _form(request: Request, services: HttpServices, decoder: msgspec.json.
     body = await read_body(request, min(FORM_BYTES_MAX, services.settings.body_bytes_max))
     if b"\\u0000" in body:
         raise SeraiError(Code.BODY_INVALID, "A text holds the character NUL.")
-    return decode(body, decoder)
+    form = decode(body, decoder)
+    check_members(body, 0)
+    return form

@@ -33,8 +33,8 @@ _DESCRIPTION: Final = """One numbered log per organisation, and readers of it.
 Every error is a problem document (RFC 9457) of the catalogue at `/docs/errors`. Every answer
 carries `X-Request-Id`. Answers are compressed with zstd or gzip for who accepts them; the entity
 tag of a compressed answer ends in `-zstd` or `-gzip` and is understood with that ending too. A body
-is JSON in UTF-8 of at most 32 MiB and 32 levels, as it is, gzip or zstd; of a member that stands
-twice the last one counts. In a query `+` is a space. Where there is GET there is HEAD."""
+is JSON in UTF-8 of at most 32 MiB and 32 levels, as it is, gzip or zstd; a member that stands twice
+is refused. In a query `+` is a space. Where there is GET there is HEAD."""
 
 
 def openapi_document(

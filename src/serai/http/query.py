@@ -178,7 +178,7 @@ def _filter(collection: Collection, name: str, text: str) -> tuple[str, str, Val
     if found is None or field is None:
         raise _wrong(name, f"is neither a field of {collection.name} nor a known parameter")
     operator = found[2] or "eq"
-    if operator != "eq" and operator not in operators(field):
+    if found[2] is not None and operator not in operators(field):
         allowed = ", ".join(operators(field))
         raise _wrong(name, f"takes one of {allowed}, or nothing for equality")
     if operator == "null":

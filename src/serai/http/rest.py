@@ -22,6 +22,7 @@ from serai.gate.caller import Caller
 from serai.http.asgi import Reply, Request, no_query
 from serai.http.body import MERGE_PATCH, check_media_type, decode, no_body, read_body
 from serai.http.headers import etag_of, idempotency_key, if_match, matches_none, request_hash
+from serai.http.json_text import check_members
 from serai.http.query import ListRequest, cursor_text, list_request
 from serai.http.services import HttpServices
 from serai.log.intent import RowIntent, WriteAnswer, WriteIntent
@@ -198,7 +199,9 @@ async def _fields(
     check_media_type(request, *media_types)
     limit = min(_ROW_BODY_BYTES_MAX, services.settings.body_bytes_max)
     body = await read_body(request, limit, too_large=Code.WRITE_TOO_LARGE)
-    return body, decode(body, _fields_decoder)
+    fields = decode(body, _fields_decoder)
+    check_members(body, len(fields))
+    return body, fields
 
 
 def _new_id(fields: dict[str, object]) -> UUID:

@@ -98,31 +98,47 @@ def field_schema(field: Field) -> Schema:
     return schema
 
 
+def filter_schema(field: Field) -> Schema:
+    """Return the schema of a value that a list is filtered by: of the field's kind, not in its
+    bounds, since "above M" is no value of a field that holds codes.
+    """
+    match field.kind:
+        case FieldKind.TEXT:
+            return {"type": "string", "maxLength": TEXT_CHARS_MAX}
+        case FieldKind.INTEGER:
+            return {"type": "integer", "minimum": -INTEGER_MAX, "maximum": INTEGER_MAX}
+        case _:
+            return _kind_schema(field)
+
+
 def row_example(collection: Collection) -> dict[str, Value]:
     """Return a row as it is read."""
-    return {name: field_example(name, field) for name, field in collection.fields.items()}
+    return {name: field_example(collection, name) for name in collection.fields}
 
 
 def insert_example(collection: Collection) -> dict[str, Value]:
     """Return what an insert may send."""
-    sent = {n: f for n, f in collection.fields.items() if not f.server}
-    return {"id": EXAMPLE_ID, **{n: field_example(n, f) for n, f in sent.items()}}
+    sent = [name for name, field in collection.fields.items() if not field.server]
+    return {"id": EXAMPLE_ID, **{name: field_example(collection, name) for name in sent}}
 
 
 def update_example(collection: Collection) -> dict[str, Value]:
     """Return what an update may send: one field, the first that may change."""
     for name, field in collection.fields.items():
         if not (field.server or field.fixed or name == "property_id"):
-            return {name: field_example(name, field)}
+            return {name: field_example(collection, name)}
     return {}
 
 
-def field_example(name: str, field: Field) -> Value:
-    """Return a value of the field.
+def field_example(collection: Collection, name: str) -> Value:
+    """Return a value of the field: the declared one, else one of its kind.
 
     Raises:
         ValueError: none is known for a required field's pattern.
     """
+    if name in collection.example:
+        return collection.example[name]
+    field = collection.fields[name]
     parse = field.parser()
     for candidate in _candidates(field):
         try:

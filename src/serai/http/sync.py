@@ -15,12 +15,12 @@ import msgspec
 
 from serai.core import channels
 from serai.core.errors import Code, SeraiError
-from serai.core.limits import INTEGER_MAX, LIST_ROWS_DEFAULT, LIST_ROWS_MAX
+from serai.core.limits import INTEGER_MAX, LIST_ROWS_DEFAULT, LIST_ROWS_MAX, PAGE_ROWS_DEFAULT
 from serai.gate.caller import Caller
 from serai.http.asgi import Reply, Request, json_reply, no_query
 from serai.http.body import check_media_type, decode, read_body
 from serai.http.headers import matches_none
-from serai.http.json_text import without_lone_surrogates
+from serai.http.json_text import check_members, without_lone_surrogates
 from serai.http.query import nothing_else, parameters, whole_number
 from serai.http.services import HttpServices
 from serai.ports.store import StoredRefusal
@@ -40,7 +40,7 @@ async def changes(request: Request, services: HttpServices, _: str) -> Reply:
     no_query(request)
     check_media_type(request)
     body = await read_body(request, services.settings.body_bytes_max)
-    wanted = decode(body, _changes_decoder)
+    wanted = _wanted_of(body)
     store, _writes = await services.shard_for(caller.org_id)
     result = await _under_present_grant(
         request,
@@ -66,7 +66,7 @@ async def mutations(request: Request, services: HttpServices, _: str) -> Reply:
     no_query(request)
     check_media_type(request)
     body = await read_body(request, services.settings.body_bytes_max)
-    batch = decode(without_lone_surrogates(body), _mutations_decoder)
+    batch = _batch_of(body)
     store, writes = await services.shard_for(caller.org_id)
     answer = await _under_present_grant(
         request,
@@ -106,6 +106,39 @@ async def refusals(request: Request, services: HttpServices, _: str) -> Reply:
             next_after=found[-1].id if len(found) == limit else None,
         )
     )
+
+
+def _wanted_of(body: bytes) -> ChangesRequest:
+    wanted = decode(body, _changes_decoder)
+    check_members(body, _members_of_pull(wanted))
+    return wanted
+
+
+def _batch_of(body: bytes) -> MutationsRequest:
+    body = without_lone_surrogates(body)
+    batch = decode(body, _mutations_decoder)
+    values = (value for each in batch.mutations for value in each.fields.values())
+    check_members(body, _members_of_push(batch), values)
+    return batch
+
+
+def _members_of_pull(wanted: ChangesRequest) -> int:
+    """Return how many members the request has; those at their default count as left out."""
+    parts = wanted.collections
+    named = sum((p.since_token is not None) + (p.property_ids is not None) for p in parts)
+    return 1 + (wanted.batch_size != PAGE_ROWS_DEFAULT) + len(parts) + named
+
+
+def _members_of_push(batch: MutationsRequest) -> int:
+    """Return how many members the request has; those at their default count as left out."""
+    found = 2 + (batch.epoch != 0)
+    if batch.pull is not None:
+        found += 1 + _members_of_pull(batch.pull)
+    for each in batch.mutations:
+        found += 4 + (each.base != 0) + (each.after is not None)
+        if each.fields:
+            found += 1 + len(each.fields)
+    return found
 
 
 async def _under_present_grant(

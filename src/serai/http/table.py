@@ -12,6 +12,7 @@ from typing import Any, Final
 from serai.core.errors import Code
 from serai.core.limits import (
     CURSOR_BYTES_MAX,
+    FILTERS_MAX,
     IDEMPOTENCY_KEEP_HOURS,
     IDEMPOTENCY_KEY_CHARS_MAX,
     LIST_ROWS_DEFAULT,
@@ -26,7 +27,7 @@ from serai.http.schemas import (
     EXAMPLE_ID,
     class_name,
     field_example,
-    field_schema,
+    filter_schema,
     insert_example,
     row_example,
     update_example,
@@ -112,7 +113,8 @@ def _reading(collection: Collection, rows: Rows, row: dict[str, Any]) -> list[Op
             tag=tag,
             summary=f"List {collection.name}",
             handler=rows.list,
-            doc="Rows that the caller may see, in the order asked for; ties go by id.",
+            doc="Rows that the caller may see, in the order asked for; ties go by id. At most"
+            f" {FILTERS_MAX} filters.",
             answer=f"{name}Page",
             answer_example={"rows": [row], "nextCursor": None},
             parameters=_list_parameters(collection),
@@ -199,17 +201,8 @@ def _list_parameters(collection: Collection) -> tuple[Parameter, ...]:
         ),
     ]
     for name, field in collection.fields.items():
-        plain = field_schema(field)
-        schema = {
-            key: plain[key]
-            for key in ("type", "format", "enum", "minimum", "maximum")
-            if key in plain
-        }
-        if field.optional:
-            schema["type"] = plain["type"][0]
-        if "enum" in schema:
-            schema["enum"] = list(field.choices)
-        example = field_example(name, field)
+        schema = filter_schema(field)
+        example = field_example(collection, name)
         found.append(Parameter(name, f"Equal to: {field.doc}", schema, example=example))
         for word in operators(field):
             truth = word == "null"

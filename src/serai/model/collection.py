@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from serai.core.limits import COLLECTION_NUMBER_MAX, INTEGER_MAX
-from serai.model.fields import Field, FieldKind, reference
+from serai.model.fields import Field, FieldError, FieldKind, Value, reference
 from serai.model.rules import Rule
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -93,6 +93,8 @@ class Collection:
         checks: what the database holds beside types, bounds and references.
         indexes: for lists.
         month_of: the date field by whose month the table is partitioned.
+        example: values of a row that people would recognise, for the document; fields that it
+            leaves out get one of their kind.
         rule: the rules of the vertical, a pure function.
     """
 
@@ -107,6 +109,7 @@ class Collection:
     checks: tuple[Check, ...] = ()
     indexes: tuple[Index, ...] = ()
     month_of: str | None = None
+    example: Mapping[str, Value] = field(default_factory=dict[str, Value])
     rule: Rule | None = None
 
     def __post_init__(self) -> None:
@@ -138,6 +141,7 @@ def _problems(c: Collection) -> list[str]:
         {n for u in c.unique for n in u}
         | {n for i in c.indexes for n in i.fields}
         | set(c.field_policies)
+        | set(c.example)
     )
     found += [f"{n!r} is not a field" for n in sorted(named - set(c.fields))]
     found += [
@@ -146,6 +150,11 @@ def _problems(c: Collection) -> list[str]:
         if f.money and c.policy_of(n) is Policy.LAST_WRITE
     ]
     found += [f"field {n!r}: {problem}" for n, f in c.fields.items() for problem in _faults(f)]
+    found += [
+        f"the example of {n!r} {problem}"
+        for n, value in c.example.items()
+        if n in c.fields and (problem := _not_canonical(c.fields[n], value))
+    ]
     place = c.fields.get("property_id")
     if c.scope is Scope.PROPERTY and (place is None or not _names_a_property(place)):
         found.append("'property_id' is a required reference that the client sends, or left out")
@@ -156,6 +165,15 @@ def _problems(c: Collection) -> list[str]:
         if c.unique:
             found.append("a table partitioned by month cannot hold a uniqueness over all months")
     return found
+
+
+def _not_canonical(f: Field, value: Value) -> str:
+    """Return what is wrong with a value, empty if it is one of the field as rows hold it."""
+    try:
+        parsed = f.parser()(value)
+    except FieldError as error:
+        return str(error)
+    return "" if parsed == value else f"is {parsed!r} in a row"
 
 
 def _names_a_property(place: Field) -> bool:

@@ -83,6 +83,11 @@ ACCOUNTS: Final = Collection(
         "active": boolean("May be booked to"),
     },
     unique=(("code",),),
+    example={
+        "code": "rooms_transient",
+        "name": "Rooms, transient",
+        "usali_schedule": 1,
+    },
     rule=EverywhereRule("accounts"),
 )
 
@@ -101,6 +106,12 @@ VENDORS: Final = Collection(
         "active": boolean("May be bought from"),
     },
     indexes=(Index(("name",)),),
+    example={
+        "name": "Lavandaria Central",
+        "code": "V-0042",
+        "tax_number": "PT 500 000 000",
+        "email": "office@example.com",
+    },
 )
 
 REVENUES: Final = Collection(
@@ -142,6 +153,13 @@ REVENUES: Final = Collection(
         Index(("property_id", "review"), sparse=True),
     ),
     month_of="business_date",
+    example={
+        "note": "Room and breakfast",
+        "original_business_date": None,
+        "review": None,
+        "reviewed_by": None,
+        "corrects": None,
+    },
     rule=RevenueRule(),
 )
 
@@ -213,6 +231,24 @@ EXPENSES: Final = Collection(
         Index(("property_id", "review"), sparse=True),
     ),
     month_of="business_date",
+    example={
+        "document": "FT 2026/17",
+        "description": "Laundry, first half of March",
+        "decision_note": None,
+        "source": None,
+        "submitted_by": None,
+        "submitted_at": None,
+        "decided_by": None,
+        "decided_at": None,
+        "paid_by": None,
+        "paid_at": None,
+        "voided_by": None,
+        "voided_at": None,
+        "original_business_date": None,
+        "review": None,
+        "reviewed_by": None,
+        "corrects": None,
+    },
     rule=ExpenseRule(),
 )
 
@@ -229,5 +265,8 @@ DAY_CLOSES: Final = Collection(
     },
     policy=Policy.WHOLE_ROW,
     unique=(("property_id", "business_date"),),
+    example={
+        "note": "Cash counted",
+    },
     rule=CloseRule(),
 )

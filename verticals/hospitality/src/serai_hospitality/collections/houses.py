@@ -52,6 +52,10 @@ PROPERTIES: Final = Collection(
             server=True,
         ),
     },
+    example={
+        "name": "Hotel Miramar",
+        "address": "Rua do Sol 12, 1100-001 Lisboa",
+    },
     rule=PropertyRule(),
 )
 
@@ -76,6 +80,13 @@ ROOM_INVENTORY: Final = Collection(
             "The last day is not before the first.",
         ),
     ),
+    example={
+        "room_type": "DBL",
+        "description": "Double room with balcony",
+        "rooms": 24,
+        "from_date": "2026-01-01",
+        "to_date": None,
+    },
 )
 
 GUESTS: Final = Collection(
@@ -98,6 +109,13 @@ GUESTS: Final = Collection(
         "note": text("For the desk", maximum=1_000, optional=True),
     },
     field_policies={"note": Policy.LAST_WRITE},
+    example={
+        "name": "Ana Silva",
+        "email": "ana@example.com",
+        "phone": "+351 210 000 000",
+        "language": "pt-PT",
+        "note": "Arrives late",
+    },
 )
 
 STAYS: Final = Collection(
@@ -139,5 +157,17 @@ STAYS: Final = Collection(
         Index(("property_id", "status")),
         Index(("guest_id",)),
     ),
+    example={
+        "arrival": "2026-03-14",
+        "departure": "2026-03-17",
+        "nights": 3,
+        "adults": 2,
+        "children": 1,
+        "babies": 0,
+        "room_type": "DBL",
+        "room": "204",
+        "booked_on": "2026-01-20",
+        "note": "A quiet room",
+    },
     rule=StayRule(),
 )

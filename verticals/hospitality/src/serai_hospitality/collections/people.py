@@ -60,6 +60,13 @@ STAFF: Final = Collection(
             "The last day is not before the first.",
         ),
     ),
+    example={
+        "name": "Rui Costa",
+        "job": "Night porter",
+        "user_id": None,
+        "hired_on": "2024-05-02",
+        "left_on": None,
+    },
 )
 
 STAFF_PAY: Final = Collection(
@@ -76,6 +83,11 @@ STAFF_PAY: Final = Collection(
     },
     policy=Policy.WHOLE_ROW,
     unique=(("staff_id", "from_date"),),
+    example={
+        "from_date": "2026-01-01",
+        "pay_minor": 1_250,
+        "note": "Collective agreement of 2026",
+    },
     rule=PayRule(),
 )
 
@@ -107,6 +119,12 @@ SHIFTS: Final = Collection(
         ),
     ),
     indexes=(Index(("property_id", "business_date")), Index(("staff_id", "starts_at"))),
+    example={
+        "starts_at": "2026-03-14T07:00:00.000000Z",
+        "ends_at": "2026-03-14T15:00:00.000000Z",
+        "break_minutes": 30,
+        "note": "Front desk",
+    },
     rule=ShiftRule(),
 )
 
@@ -125,5 +143,8 @@ MEMBERSHIPS: Final = Collection(
     policy=Policy.WHOLE_ROW,
     unique=(("user_id", "role", "property_id"),),
     indexes=(Index(("user_id",)),),
+    example={
+        "role": "front_desk",
+    },
     rule=MembershipRule(),
 )
