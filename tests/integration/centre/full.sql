@@ -49,6 +49,10 @@ SELECT CASE WHEN session_id = %(session)s THEN %(used)s ELSE sha256(session_id::
 FROM serai_directory.session;
 INSERT INTO serai_directory.refresh_token (token_sha256, session_id, generation, expires_at)
 VALUES (%(token)s, %(session)s, 3, now() + interval '30 days');
+INSERT INTO serai_directory.external_identity (issuer, subject, user_id)
+SELECT 'https://id.example.com', split_part(email, '@', 1), user_id FROM serai_directory.users;
+INSERT INTO serai_directory.used_id_token (token_sha256, expires_at)
+SELECT sha256(g::text::bytea), now() + interval '1 day' - g * interval '10 seconds' FROM generate_series(1, %(rows)s) g;
 INSERT INTO serai_directory.api_key (api_key_id, key_sha256, org_id, roles, created_by, created_at, revoked_at)
 SELECT CASE WHEN g = 1 THEN %(key)s ELSE gen_random_uuid() END, sha256(g::text::bytea),
        CASE WHEN g %% 500 = 0 THEN 9 ELSE %(org)s END, '[]', %(user)s, now() - g * interval '1 minute',

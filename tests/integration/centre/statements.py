@@ -79,6 +79,8 @@ _SESSIONS: Final[dict[str, Arguments]] = {
     "end_session": (SESSION, "reused", _NOW),
     "user_of_token": (TOKEN,),
     "sign_out": (TOKEN, _NOW),
+    "open_session_of_identity": (USER, ORG, DEVICE, _NOW, _NOW + timedelta(days=30)),
+    "succeed_session": (SESSION, ORG, _NOW, _NOW + timedelta(days=30)),
     "prune_sessions": (_NOW - timedelta(days=1), 50),
 }
 _PEOPLE: Final[dict[str, Arguments]] = {
@@ -87,6 +89,8 @@ _PEOPLE: Final[dict[str, Arguments]] = {
     "user_of_id": (USER,),
     "set_password": (USER, "n", _NOW),
     "replace_hash": (USER, "h", "n"),
+    "password_hash_of": (USER,),
+    "replace_password": (USER, "h", "n", _NOW),
     "set_state": (USER, "disabled"),
     "end_sessions_of_user": (USER, "password", _NOW),
     "end_sessions_of_device": (DEVICE, _NOW),
@@ -97,6 +101,14 @@ _PEOPLE: Final[dict[str, Arguments]] = {
     "organisation_of_id": (ORG,),
     "register_device": (DEVICE, USER, "phone", _NOW),
     "revoke_device": (DEVICE, _NOW),
+}
+_EXTERNAL: Final[dict[str, Arguments]] = {
+    "use_identity": ("https://id.example.com", "1", _NOW),
+    "link_identity": ("https://id.example.com", "new", USER, _NOW),
+    "unlink_identities": (USER,),
+    "create_user": ("new@example.com", "New", _NOW),
+    "use_token": (bytes(32), _NOW),
+    "forget_tokens": (_NOW - timedelta(days=1), 50),
 }
 _KEYS: Final[dict[str, Arguments]] = {
     "read_signing_keys": (),
@@ -175,6 +187,7 @@ def _in(file: str, cases: Mapping[str, Arguments]) -> dict[str, Arguments]:
 DIRECTORY: Final[dict[str, Arguments]] = {
     **_in("serai.gate/sessions.sql", _SESSIONS),
     **_in("serai.gate/people.sql", _PEOPLE),
+    **_in("serai.gate/external.sql", _EXTERNAL),
     **_in("serai.gate/keys.sql", _KEYS),
     **_in("serai.gate/api_keys.sql", _API_KEYS),
     **_in("serai.gate/mirror.sql", {"sessions_ended": (_NOW - timedelta(minutes=1),)}),
@@ -188,6 +201,7 @@ OWNER: Final = frozenset(
         *_in("serai.gate/people.sql", dict.fromkeys(("create_user", "set_state"), ())),
         "serai.gate/people.sql:remove_from_organisation",
         "serai.gate/people.sql:revoke_device",
+        "serai.gate/external.sql:unlink_identities",
         *_in("serai.gate/keys.sql", {n: a for n, a in _KEYS.items() if n != "read_signing_keys"}),
         *_in(
             "serai.shard/directory.sql", {n: a for n, a in _PLACEMENT.items() if n not in _SERVING}
