@@ -3,7 +3,7 @@
 Owns its thresholds. A request, or a line of an import, makes hundreds of objects that die without
 the collector; with Python's default of 700 it still looks at all that is young every few requests,
 and now and then at everything: a seventh of a server's processor time. Promises that cycles are
-found all the same, a little later. Never switches the collector off.
+found all the same, a little later. Once in a process. Never switches the collector off.
 """
 
 from __future__ import annotations

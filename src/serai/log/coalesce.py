@@ -7,8 +7,8 @@ order; an answer for each write of its own, so a refused one never fails its nei
 retries a write whose outcome is unknown (a lost connection): the caller sends it again under the
 same key.
 
-A second transaction begins beside the first when 64 writes wait, or when some have waited for
-20 ms. Until then they gather for the next one: what a transaction costs whatever is in it would
+A transaction begins beside another when 64 writes wait, or when some have waited for 20 ms. Until
+then they gather for the next one: what a transaction costs whatever is in it would
 otherwise be paid for a few writes each (docs/decisions/0021-batches.md).
 """
 
@@ -151,9 +151,8 @@ class Coalescer:
             self._ready.append(intent.org_id)
         if not self._tasks or self._queued >= self._crowd:
             self._start_lane()
-        elif self._patience is None and len(self._tasks) < self._lanes:
-            loop = asyncio.get_running_loop()
-            self._patience = loop.call_later(COALESCE_WAIT_SECONDS_MAX, self._out_of_patience)
+        else:
+            self._be_patient()
         return waiting.answer
 
     async def drain(self) -> None:
@@ -161,6 +160,12 @@ class Coalescer:
         self._denials.flush()
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _be_patient(self) -> None:
+        """See to it that what waits does not wait for ever for those that run."""
+        if self._ready and self._patience is None and len(self._tasks) < self._lanes:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(COALESCE_WAIT_SECONDS_MAX, self._out_of_patience)
 
     def _out_of_patience(self) -> None:
         self._patience = None
@@ -175,7 +180,9 @@ class Coalescer:
             task.add_done_callback(self._tasks.discard)
 
     async def _lane(self) -> None:
-        """Run transactions until nothing is ready."""
+        """Run transactions until nothing is ready, or so little that the other lanes may have
+        it.
+        """
         task = asyncio.current_task()
         assert task is not None, "a lane is a task"
         while batch := self._take():
@@ -188,9 +195,12 @@ class Coalescer:
                 exchanges = [each.exchange for each in batch if each.exchange is not None]
                 self._recorder.batch_failed(len(batch), error, exchanges)
             self._give_back(batch, again)
+            if len(self._tasks) > 1 and self._queued < self._crowd:
+                break
         # Not in a callback of the task: that runs later, and a write that comes between would be
         # left to a lane that has gone.
         self._tasks.discard(task)
+        self._be_patient()
 
     def _take(self) -> list[_Waiting]:
         """Take waiting writes of organisations that have nothing in flight, oldest organisation
@@ -203,6 +213,9 @@ class Coalescer:
             while organisation.waiting and len(batch) < self._writes_max:
                 batch.append(organisation.waiting.popleft())
         self._queued -= len(batch)
+        if not self._ready and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         return batch
 
     def _give_back(self, batch: Sequence[_Waiting], again: Sequence[_Waiting]) -> None:

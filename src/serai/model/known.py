@@ -19,8 +19,10 @@ _FORMER_CURRENCIES: Final = (
     *("VEB", "VEF", "ZMK", "ZWD", "ZWL"),
 )
 """Money of the years since 1999 that was replaced."""
-_NO_CURRENCIES: Final = frozenset({"XTS", "XXX"})
-"""For tests, and for no currency."""
+_OF_COUNTRIES: Final = frozenset({"XAF", "XCD", "XCG", "XOF", "XPF"})
+"""Of the codes with X, those that are paid with; the others are metals, funds and tests."""
+_NO_ZONES: Final = frozenset({"Factory", "localtime"})
+"""What a machine calls its own zone; another machine has another one."""
 
 
 class Known(Enum):
@@ -44,20 +46,31 @@ EXAMPLES: Final = {
 @cache
 def words(known: Known) -> frozenset[str]:
     """Return every word of the list."""
-    import pycountry  # noqa: PLC0415 - it takes 80 ms, and commands that judge no value need none of it
-
-    countries = [*pycountry.countries, *pycountry.historic_countries]
     match known:
         case Known.CURRENCY:
-            listed: list[Any] = [*pycountry.currencies]
-            found: set[str] = {each.alpha_3 for each in listed}
-            return frozenset(found.union(_FORMER_CURRENCIES) - _NO_CURRENCIES)
+            return _currencies()
         case Known.COUNTRY_2:
-            return frozenset(each.alpha_2 for each in countries)
+            return _countries()[0]
         case Known.COUNTRY:
-            short = {each.alpha_2 for each in countries}
-            return frozenset(short.union(each.alpha_3 for each in countries))
+            return frozenset[str]().union(*_countries())
         case Known.TIME_ZONE:
-            return frozenset(zoneinfo.available_timezones())
+            return frozenset(zoneinfo.available_timezones() - _NO_ZONES)
         case _:
             assert_never(known)
+
+
+def _currencies() -> frozenset[str]:
+    import pycountry  # noqa: PLC0415 - it takes 80 ms, and commands that judge no value need none of it
+
+    listed: list[Any] = [*pycountry.currencies]
+    found: set[str] = {each.alpha_3 for each in listed}
+    paid = {code for code in found if code[0] != "X" or code in _OF_COUNTRIES}
+    return frozenset(paid.union(_FORMER_CURRENCIES))
+
+
+def _countries() -> tuple[frozenset[str], frozenset[str]]:
+    """Return (codes of two letters, codes of three), those of countries that were, too."""
+    import pycountry  # noqa: PLC0415 - as above
+
+    listed: list[Any] = [*pycountry.countries, *pycountry.historic_countries]
+    return frozenset(c.alpha_2 for c in listed), frozenset(c.alpha_3 for c in listed)

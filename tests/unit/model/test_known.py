@@ -12,13 +12,13 @@ from serai.model.known import EXAMPLES, words
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        (Known.CURRENCY, ("EUR", "GBP", "JPY", "HRK", "BGN"), ("ZZZ", "eur", "XXX", "XTS", "EU")),
+        (Known.CURRENCY, ("EUR", "GBP", "XOF", "HRK", "BGN"), ("ZZZ", "eur", "XXX", "XAU", "XDR")),
         (Known.COUNTRY_2, ("PT", "GB", "TP"), ("ZZ", "UK", "PRT", "pt")),
         (Known.COUNTRY, ("PRT", "CN", "TMP"), ("ZZZ", "EUR", "P", "")),
         (
             Known.TIME_ZONE,
             ("Europe/Lisbon", "America/Argentina/Ushuaia", "UTC"),
-            ("Mars/Olympus", "EUR", "europe/lisbon", "../etc/passwd", "posixrules/"),
+            ("Mars/Olympus", "EUR", "europe/lisbon", "../etc/passwd", "localtime", "Factory"),
         ),
     ],
 )

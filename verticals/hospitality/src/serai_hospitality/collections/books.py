@@ -29,6 +29,7 @@ from serai.model import (
     timestamp,
     user,
 )
+from serai_hospitality.collections.houses import EMAIL
 from serai_hospitality.rules.closes import CloseRule
 from serai_hospitality.rules.expenses import ExpenseRule
 from serai_hospitality.rules.revenues import RevenueRule
@@ -100,9 +101,7 @@ VENDORS: Final = Collection(
         "name": text("Name", minimum=1, maximum=160),
         "code": text("Number in the books", maximum=40, optional=True),
         "tax_number": text("Tax number", maximum=40, optional=True),
-        "email": text(
-            "E-mail address", maximum=254, pattern=r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", optional=True
-        ),
+        "email": text("E-mail address", maximum=254, pattern=EMAIL, optional=True),
         "active": boolean("May be bought from"),
     },
     indexes=(Index(("name",)),),

@@ -96,9 +96,7 @@ GUESTS: Final = Collection(
     scope=Scope.PROPERTY,
     fields={
         "name": text("Name as the person gives it", maximum=160, optional=True),
-        "email": text(
-            "E-mail address", maximum=254, pattern=r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", optional=True
-        ),
+        "email": text("E-mail address", maximum=254, pattern=EMAIL, optional=True),
         "phone": text("Telephone number", maximum=40, pattern=r"[0-9+()./ \-]+", optional=True),
         "country": known(
             "Country of residence, ISO 3166-1 alpha-3; alpha-2 where the source has it",
