@@ -161,9 +161,9 @@ JWKS_FRESH_SECONDS: Final = 10 * 60
 JWKS_STALE_SECONDS_MAX: Final = 60 * 60
 """How long they are used while the issuer does not answer."""
 JWKS_AGAIN_SECONDS: Final = 30
-"""Between two requests for keys that are fresh, because of a key id that is not known."""
+"""Between two requests because of a key id that is not known, whether they fail or not."""
 JWKS_RETRY_SECONDS: Final = 5
-"""Between a request that failed and the next one; meanwhile nobody waits for it."""
+"""Between a request that failed and the next one because of a key that is known."""
 IDENTITY_STALE_SECONDS_MAX: Final = 5
 """How long a process may act on an older view of grants, API keys and ended sessions."""
 GRANTS_CACHE_MAX: Final = 8_192

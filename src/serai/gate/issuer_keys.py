@@ -3,8 +3,10 @@
 Owns the one request that Serai makes to an issuer. Promises that it goes to the address of the
 settings and nowhere else (no redirect is followed), that it takes bounded time and bytes, that any
 number of sign-ins wait for one of it, and that strangers who send made-up key ids cause one in 30
-seconds at most. An issuer that is away is not noticed for an hour by who uses keys that are known.
-Never takes a shared secret or a private key from what it reads.
+seconds at most, whether the issuer answers, fails, or those who wait for it give up. An issuer that
+is away is not noticed for an hour by who uses keys that are known; a key that is not known is then
+no forgery but a reason to come again. Never takes a shared secret or a private key from what it
+reads.
 """
 
 from __future__ import annotations
@@ -77,44 +79,54 @@ class IssuerKeys:
         self._url = url
         self._clock = clock
         self._wait_seconds = wait_seconds
-        self._lock = asyncio.Lock()
         self._keys: Mapping[str, PublicKey] = {}
+        self._reading: asyncio.Task[None] | None = None
+        self._tried_at: datetime | None = None
         self._read_at: datetime | None = None
-        self._failed_at: datetime | None = None
-        self._tries = 0
+        self._failed = False
         self.reads = 0
 
     async def key(self, kid: str) -> PublicKey | None:
         """Return the key, None if the issuer has none of this id.
 
         Raises:
-            SeraiError: `issuer_away`: its keys are not known, and it does not answer.
+            SeraiError: `issuer_away`: it does not answer, and its keys or this one are not known.
         """
-        tries = self._tries
-        if not self._within(self._read_at, JWKS_FRESH_SECONDS):
-            await self._read(tries)
-            if not self._within(self._read_at, JWKS_STALE_SECONDS_MAX):
-                raise SeraiError(Code.ISSUER_AWAY, retry_after_seconds=JWKS_RETRY_SECONDS)
-        if kid not in self._keys and not self._within(self._read_at, JWKS_AGAIN_SECONDS):
-            await self._read(tries)
-        return self._keys.get(kid)
+        known = kid in self._keys
+        pause_seconds = JWKS_RETRY_SECONDS if known else JWKS_AGAIN_SECONDS
+        if not known or not self._within(self._read_at, JWKS_FRESH_SECONDS):
+            await self._read(pause_seconds)
+        found = self._keys.get(kid)
+        too_old = not self._within(self._read_at, JWKS_STALE_SECONDS_MAX)
+        if too_old or (found is None and self._failed):
+            raise SeraiError(Code.ISSUER_AWAY, retry_after_seconds=pause_seconds)
+        return found
 
     def _within(self, at: datetime | None, seconds: float) -> bool:
         return at is not None and 0 <= (self._clock.now() - at).total_seconds() < seconds
 
-    async def _read(self, tries: int) -> None:
-        """Read the keys again, unless somebody has since `tries`, or failed a moment ago."""
-        async with self._lock:
-            if self._tries != tries or self._within(self._failed_at, JWKS_RETRY_SECONDS):
+    async def _read(self, pause_seconds: float) -> None:
+        """Wait for the keys to be read, which begins now unless that was tried a moment ago."""
+        reading = self._reading
+        if reading is None:
+            if self._within(self._tried_at, pause_seconds):
                 return
-            self.reads += 1
-            try:
-                self._keys = parsed_keys(await fetched(self._url, self._wait_seconds))
-                self._read_at, self._failed_at = self._clock.now(), None
-            except NotFetched as error:
-                self._failed_at = self._clock.now()
-                _log.warning("keys of an issuer not read from %s: %s", self._url, error)
-            self._tries += 1
+            reading = self._reading = asyncio.create_task(self._try())
+        # Who gives up takes neither the others along nor the request back: it was made.
+        await asyncio.shield(reading)
+
+    async def _try(self) -> None:
+        self.reads += 1
+        self._tried_at = self._clock.now()
+        try:
+            self._keys = parsed_keys(await fetched(self._url, self._wait_seconds))
+            self._read_at, self._failed = self._clock.now(), False
+        except NotFetched as error:
+            self._failed = True
+            _log.warning("keys of an issuer not read from %s: %s", self._url, error)
+        finally:
+            # Again: the pause follows the end of a slow try.
+            self._tried_at, self._reading = self._clock.now(), None
 
 
 async def fetched(url: str, wait_seconds: float) -> bytes:

@@ -96,10 +96,6 @@ async def test_a_withdrawn_key_works_for_ten_minutes_at_most(issuer: Provider):
 async def test_while_the_issuer_is_away_known_keys_work_for_an_hour(issuer: Provider):
     keys = keys_of(issuer)
     await keys.key("k1")
-
-    async def broken(_: web.Request) -> web.StreamResponse:
-        raise web.HTTPInternalServerError
-
     issuer.answer = broken
     issuer.clock.advance(3599)
     assert await keys.key("k1") is not None
@@ -107,36 +103,97 @@ async def test_while_the_issuer_is_away_known_keys_work_for_an_hour(issuer: Prov
     assert await away(keys) == 5
 
 
-async def test_an_issuer_that_failed_is_left_alone_for_five_seconds(issuer: Provider):
-    async def broken(_: web.Request) -> web.StreamResponse:
-        raise web.HTTPServiceUnavailable
+async def broken(_: web.Request) -> web.StreamResponse:
+    raise web.HTTPServiceUnavailable
 
-    issuer.answer = broken
+
+async def test_an_issuer_that_fails_is_asked_each_five_seconds_for_keys_that_it_had(
+    issuer: Provider,
+):
     keys = keys_of(issuer)
+    await keys.key("k1")
+    issuer.answer = broken
+    issuer.clock.advance(3600)
     assert [await away(keys) for _ in range(3)] == [5, 5, 5]
-    assert issuer.asked == ["/keys"]
+    assert issuer.asked == ["/keys"] * 2
     issuer.clock.advance(5)
     issuer.answer = None
     assert await keys.key("k1") is not None
+    assert issuer.asked == ["/keys"] * 3
+
+
+@pytest.mark.parametrize("age_seconds", [None, 30, 600, 3600])
+async def test_made_up_keys_cost_an_issuer_that_fails_one_request_in_half_a_minute(
+    issuer: Provider, age_seconds: int | None
+):
+    keys = keys_of(issuer)
+    if age_seconds is not None:
+        await keys.key("k1")
+        issuer.clock.advance(age_seconds)
+    issuer.asked.clear()
+    issuer.answer = broken
+    for second in range(30):
+        assert await away(keys, f"made-up-{second}") == 30
+        issuer.clock.advance(1)
+    assert issuer.asked == ["/keys"]
+    assert await away(keys, "made-up") == 30
     assert issuer.asked == ["/keys"] * 2
+
+
+async def test_a_new_key_of_an_issuer_that_is_away_is_no_forgery(issuer: Provider):
+    keys = keys_of(issuer)
+    await keys.key("k1")
+    issuer.clock.advance(30)
+    issuer.keys["k2"] = private_key("P-256")
+    issuer.answer = broken
+    assert await away(keys, "k2") == 30
+    assert await keys.key("k1") is not None
+    issuer.answer = None
+    issuer.clock.advance(30)
+    assert await keys.key("k2") is not None
+    assert await keys.key("made-up") is None
 
 
 async def test_all_who_wait_for_an_issuer_that_fails_hear_of_the_one_failure(issuer: Provider):
     issuer.answer = issuer.silent
     keys = keys_of(issuer, SOON)
-    assert set(await asyncio.gather(*(away(keys) for _ in range(50)))) == {5}
+    assert set(await asyncio.gather(*(away(keys) for _ in range(50)))) == {30}
     assert issuer.asked == ["/keys"]
 
 
-async def test_a_request_that_gives_up_does_not_take_the_others_along(issuer: Provider):
-    issuer.answer = issuer.silent
+async def test_a_request_that_gives_up_takes_neither_the_others_along_nor_the_try_back(
+    issuer: Provider,
+):
+    go = asyncio.Event()
+
+    async def slow(_: web.Request) -> web.StreamResponse:
+        await go.wait()
+        return web.json_response(issuer.jwks())
+
+    issuer.answer = slow
     keys = keys_of(issuer)
     first = asyncio.create_task(keys.key("k1"))
-    second = asyncio.create_task(keys.key("k1"))
     await issuer.came.wait()
     first.cancel()
-    issuer.answer = None
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second = asyncio.create_task(keys.key("k1"))
+    go.set()
     assert await second is not None
+    assert issuer.asked == ["/keys"]
+
+
+async def test_strangers_who_hang_up_at_once_cost_one_request_too(issuer: Provider):
+    issuer.answer = issuer.silent
+    keys = keys_of(issuer, SOON)
+    for n in range(5):
+        stranger = asyncio.create_task(keys.key(f"made-up-{n}"))
+        await issuer.came.wait()
+        stranger.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stranger
+    assert await away(keys, "made-up") == 30
+    assert issuer.asked == ["/keys"]
 
 
 @pytest.mark.parametrize("how", ["silent", "stuck"])
@@ -198,12 +255,12 @@ async def test_what_is_no_set_of_keys_is_a_failure_and_not_a_set_without_keys(is
     issuer.answer = page
     issuer.clock.advance(600)
     assert await keys.key("k1") is not None
-    assert await away(keys_of(issuer)) == 5
+    assert await away(keys_of(issuer)) == 30
 
 
 async def test_nobody_at_the_address_is_a_failure_too():
     port = free_port()
-    assert await away(IssuerKeys(f"http://127.0.0.1:{port}/keys", SetClock())) == 5
+    assert await away(IssuerKeys(f"http://127.0.0.1:{port}/keys", SetClock())) == 30
 
 
 async def test_the_answer_is_taken_over_plain_requests_without_cookies(issuer: Provider):
