@@ -57,9 +57,10 @@ async def user_of_identity(
 
 async def unlink(directory: Connection, *, user_id: UUID, now: datetime) -> tuple[list[str], int]:
     """Forget every identity of the user and end every session; return the issuers, and how many
-    sessions have ended.
+    sessions have ended. A sign-in that has begun, a first one as well, is waited for.
     """
     async with directory.transaction():
+        await directory.fetchval(_SQL["lock_user"], user_id)
         rows = await directory.fetch(_SQL["unlink_identities"], user_id)
         ended = await people.end_sessions(directory, user_id=user_id, now=now)
     return sorted(row["issuer"] for row in rows), len(ended)

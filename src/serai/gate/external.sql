@@ -1,14 +1,29 @@
 -- name: use_identity
--- The update holds the row until the session is written: an operator who unlinks it meanwhile waits, and ends the session.
-UPDATE serai_directory.external_identity SET last_used_at = $3
-WHERE issuer = $1 AND subject = $2
-RETURNING user_id;
+-- The locks hold user and identity until the session is written: an operator who unlinks it meanwhile waits, and ends the
+-- session. First the user, as everywhere: the session, which comes later, locks it as well.
+WITH owner AS MATERIALIZED (
+    SELECT u.user_id
+    FROM serai_directory.external_identity e JOIN serai_directory.users u USING (user_id)
+    WHERE e.issuer = $1 AND e.subject = $2
+    FOR KEY SHARE OF u
+)
+UPDATE serai_directory.external_identity e SET last_used_at = $3
+FROM owner
+WHERE e.issuer = $1 AND e.subject = $2 AND e.user_id = owner.user_id
+RETURNING e.user_id;
 
 -- name: link_identity
 INSERT INTO serai_directory.external_identity (issuer, subject, user_id, linked_at, last_used_at)
 VALUES ($1, $2, $3, $4, $4)
 ON CONFLICT DO NOTHING
 RETURNING user_id;
+
+-- name: lock_user
+-- Waits for every link and every sign-in of the user that has begun: what refers to a user holds FOR KEY SHARE.
+SELECT user_id
+FROM serai_directory.users
+WHERE user_id = $1
+FOR UPDATE;
 
 -- name: unlink_identities
 DELETE FROM serai_directory.external_identity

@@ -105,6 +105,7 @@ _PEOPLE: Final[dict[str, Arguments]] = {
 _EXTERNAL: Final[dict[str, Arguments]] = {
     "use_identity": ("https://id.example.com", "1", _NOW),
     "link_identity": ("https://id.example.com", "new", USER, _NOW),
+    "lock_user": (USER,),
     "unlink_identities": (USER,),
     "create_user": ("new@example.com", "New", _NOW),
     "use_token": (bytes(32), _NOW),
@@ -201,7 +202,7 @@ OWNER: Final = frozenset(
         *_in("serai.gate/people.sql", dict.fromkeys(("create_user", "set_state"), ())),
         "serai.gate/people.sql:remove_from_organisation",
         "serai.gate/people.sql:revoke_device",
-        "serai.gate/external.sql:unlink_identities",
+        *_in("serai.gate/external.sql", dict.fromkeys(("lock_user", "unlink_identities"), ())),
         *_in("serai.gate/keys.sql", {n: a for n, a in _KEYS.items() if n != "read_signing_keys"}),
         *_in(
             "serai.shard/directory.sql", {n: a for n, a in _PLACEMENT.items() if n not in _SERVING}

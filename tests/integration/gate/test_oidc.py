@@ -5,6 +5,7 @@ identity it is, what is made of it, and what attackers try.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
@@ -18,7 +19,10 @@ from integration.gate.conftest import INN, MILL, House, open_service
 from integration.gate.provider import Provider, provider
 from serai.core.errors import Code, SeraiError
 from serai.gate import external, people
+from serai.gate.id_tokens import ReadToken
+from serai.gate.issuer_keys import parsed_keys
 from serai.gate.service import IdentityService
+from serai.gate.sessions import open_session_of_identity
 from serai.shard.connection import PostgresError
 from serai.shard.pools import PinnedPool
 from serai.shard.role import RequestRole
@@ -257,7 +261,7 @@ async def test_an_issuer_that_is_away_is_a_problem_to_be_tried_again(door: Door)
     door.provider.answer = door.provider.endless
     with pytest.raises(SeraiError) as refused:
         await door.sign_in()
-    assert (refused.value.code, refused.value.retry_after_seconds) == (Code.ISSUER_AWAY, 5)
+    assert (refused.value.code, refused.value.retry_after_seconds) == (Code.ISSUER_AWAY, 30)
     assert door.house.pool.free == door.house.pool.size
 
 
@@ -359,6 +363,32 @@ async def test_an_unlinked_identity_is_out_and_links_anew(door: Door):
     assert (await door.house.caller((await door.sign_in(heir)).access_token)).user_id == (
         door.house.ana
     )
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_to_unlink_waits_for_a_sign_in_that_has_begun_and_takes_it_back(
+    door: Door, *, first: bool
+):
+    house, now = door.house, door.house.clock.now()
+    if not first:
+        await door.sign_in()
+    read = ReadToken(door.provider.token())
+    key = parsed_keys(json.dumps(door.provider.jwks()).encode())["k1"]
+    token = read.believed(door.provider.trusted, key, VERIFIER, now)
+    async with house.pool.connection() as begun, house.pool.connection() as operator:
+        async with begun.transaction():
+            user_id = await external.user_of_identity(begun, token, create=False, now=now)
+            unlinking = asyncio.create_task(external.unlink(operator, user_id=house.ana, now=now))
+            while not unlinking.done() and not await house.sql(
+                "SELECT 1 FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                pass
+            await open_session_of_identity(
+                begun, user_id=user_id, org_id=INN, device_id=None, now=now
+            )
+        assert await unlinking == ([door.provider.url], 1 if first else 2)
+    assert await links(house) == []
 
 
 async def test_tries_from_one_address_are_limited_with_those_of_passwords(door: Door):
