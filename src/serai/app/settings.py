@@ -13,10 +13,9 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
-import psycopg
 from msgspec import Meta
-from psycopg.conninfo import conninfo_to_dict
 
+from serai.app.database_url import fault_of
 from serai.core.limits import (
     METRICS_TOKEN_CHARS_MIN,
     POOL_CONNECTIONS_MAX,
@@ -155,12 +154,10 @@ def load_settings(environment: Mapping[str, str] | None = None, **overrides: obj
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(_explained(str(error))) from None
-    if settings.directory_url and not _is_postgres_url(settings.directory_url):
+    fault = fault_of(settings.directory_url) if settings.directory_url else None
+    if fault is not None:
         # The text is not shown: it may hold a password.
-        raise SettingsError(
-            f"{variable('directory_url')} is not a PostgreSQL URL. "
-            "It reads postgresql://user:password@host:port/database."
-        )
+        raise SettingsError(f"{variable('directory_url')} is {fault}.")
     _check_lists(settings)
     if settings.pool_min > settings.pool_max:
         raise SettingsError(f"{variable('pool_min')} is above {variable('pool_max')}.")
@@ -209,16 +206,6 @@ def describe(name: str) -> str:
     """Return what a setting means."""
     properties = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]
     return properties[name]["description"]
-
-
-def _is_postgres_url(text: str) -> bool:
-    """Tell whether both libraries that connect can read it."""
-    if not text.startswith(("postgresql://", "postgres://")):
-        return False
-    try:
-        return bool(conninfo_to_dict(text).get("dbname"))
-    except psycopg.ProgrammingError:
-        return False
 
 
 def _explained(message: str) -> str:

@@ -1,8 +1,9 @@
 """`serai doctor`: explains an installation, a device, a token, a device's file.
 
 Owns nothing but the commands. Promises one JSON document with `--json`, a status of 1 if something
-failed, and that no secret is printed: no password, no key, no value of a field, and no token but
-the one that `--token` asks for. Never changes what it looks at.
+failed, and that no secret is printed: no password, no key, no value of a field (none but those in
+the words of a refusal), and no token but the one that `--token` asks for. Never changes what it
+looks at.
 """
 
 from __future__ import annotations

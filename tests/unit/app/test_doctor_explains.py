@@ -5,6 +5,7 @@ Owns the tests of the pure parts of `serai.app.doctor` that explain one device.
 
 from __future__ import annotations
 
+import shlex
 from uuid import UUID
 
 import pytest
@@ -127,6 +128,13 @@ def test_who_may_not_sync_is_told_why(who: Person, said: str) -> None:
     assert said in found.means
 
 
+def test_a_command_that_is_told_can_be_typed_whatever_the_names_hold() -> None:
+    [found] = judge_person(someone(name="o'hara@b.example", roles=[]), "h")
+    words = shlex.split(found.remedy.partition(": ")[2])
+    expected = ["serai", "user", "add", "o'hara@b.example", "--org", "h", "--role", "ROLE"]
+    assert words == expected
+
+
 def test_roles_are_told_with_their_properties() -> None:
     [found] = judge_person(someone(roles=[Role("owner", None), Role("auditor", SEA)]), "h")
     assert found.state is State.OK
@@ -226,15 +234,16 @@ def test_a_failure_that_passes_is_a_warning_and_one_that_waits_for_a_person_is_n
     ],
 )
 def test_the_numbers_of_file_and_server_are_compared(file, number, said, state) -> None:
-    [found] = judge_both(file, DEVICE, 7, USER, number)
+    [found] = judge_both(file, DEVICE, (7, "h"), USER, number)
     assert found.state is state
     assert said in found.means
 
 
 def test_a_file_of_another_device_or_account_is_told() -> None:
-    [other] = judge_both(report(device=OTHER), DEVICE, 7, USER, 5)
+    [other] = judge_both(report(device=OTHER), DEVICE, (7, "h"), USER, 5)
     assert (other.check, other.state) == ("device", State.FAILED)
-    found = judge_both(report(account=f"7/{OTHER}"), DEVICE, 7, USER, 5)
+    assert other.remedy.endswith(f": serai doctor device h {OTHER} --file {report().path}")
+    found = judge_both(report(account=f"7/{OTHER}"), DEVICE, (7, "h"), USER, 5)
     assert [f.check for f in found if f.state is State.FAILED] == ["account"]
-    assert is_well(judge_both(report(account="the till"), DEVICE, 7, USER, 5))
-    assert is_well(judge_both(report(), DEVICE, 7, None, 5))
+    assert is_well(judge_both(report(account="the till"), DEVICE, (7, "h"), USER, 5))
+    assert is_well(judge_both(report(), DEVICE, (7, "h"), None, 5))

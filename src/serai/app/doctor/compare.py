@@ -6,6 +6,7 @@ Pure: both sides were read before. Never says which side is right where only a p
 
 from __future__ import annotations
 
+from shlex import quote
 from uuid import UUID
 
 from serai.app.doctor.finding import Finding, failed, ok, warning
@@ -49,14 +50,20 @@ def judge_file(file: FileReport) -> list[Finding]:
 
 
 def judge_both(
-    file: FileReport, device_id: UUID, org_id: int, user_id: UUID | None, last_number: int
+    file: FileReport,
+    device_id: UUID,
+    org: tuple[int, str],
+    user_id: UUID | None,
+    last_number: int,
 ) -> list[Finding]:
-    """Judge a file beside its device. `user_id`: whose mutations the device sends, None if the
-    servers do not know it; `last_number`: of its last mutation that was judged.
+    """Judge a file beside its device. `org`: number and key; `user_id`: whose mutations the device
+    sends, None if the servers do not know it; `last_number`: of its last mutation that was judged.
     """
+    org_id, key = org
     if file.device != device_id:
         means = f"the file is of device {file.device}"
-        remedy = f"Ask for that one: serai doctor device ... {file.device}"
+        words = f"serai doctor device {quote(key)} {file.device} --file {quote(file.path)}"
+        remedy = f"Ask for that one: {words}"
         return [failed("file", "device", means, remedy)]
     found: list[Finding] = []
     account = f"{org_id}/{user_id}"

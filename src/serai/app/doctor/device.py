@@ -86,8 +86,7 @@ async def explain_device(
         refusals = await connection.fetch(SQL["refusals"], org_id, device_id, REFUSALS_SHOWN_MAX)
     async with runtime.directory.pool.connection() as directory:
         signed_in = await directory.fetchrow(SQL["signed_in"], device_id)
-        rows = await directory.fetch(SQL["sessions"], device_id, SESSIONS_SHOWN_MAX)
-    sessions = [row for row in rows if row["org_id"] in (org_id, None)]
+        sessions = await directory.fetch(SQL["sessions"], org_id, device_id, SESSIONS_SHOWN_MAX)
     if sent is None and not sessions:
         # It may have signed in to other organisations: that is for theirs to know.
         return None

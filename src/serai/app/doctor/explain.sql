@@ -44,12 +44,13 @@ GROUP BY l.collection, l.scope;
 SELECT user_id, name, created_at, last_seen_at, revoked_at FROM serai_directory.device WHERE device_id = $1;
 
 -- name: sessions
--- A session is used when it gives a new refresh token, and at its start.
-SELECT s.user_id, s.org_id, s.created_at, s.expires_at, s.revoked_at, s.revoke_reason,
+-- Of one organisation: a session that has chosen none yet sends nothing to any. A session is used when it gives a new
+-- refresh token, and at its start.
+SELECT s.user_id, s.created_at, s.expires_at, s.revoked_at, s.revoke_reason,
        coalesce((
            SELECT max(t.issued_at) FROM serai_directory.refresh_token t WHERE t.session_id = s.session_id
        ), s.created_at) AS last_used_at
 FROM serai_directory.session s
-WHERE s.device_id = $1
+WHERE s.org_id = $1 AND s.device_id = $2
 ORDER BY last_used_at DESC
-LIMIT $2;
+LIMIT $3;

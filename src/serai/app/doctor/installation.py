@@ -8,13 +8,14 @@ connection ends. Never changes a database, also not its own session beyond the w
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import psycopg
 
+from serai.app.database_url import address_of, failure_of, fault_of
 from serai.app.doctor import judge
 from serai.app.doctor.finding import Finding, failed, ok, warning
 from serai.app.runtime import (
@@ -37,6 +38,7 @@ from serai.schema.errors import RoleTooStrongError, SchemaError
 from serai.schema.files import Kind, shipped
 from serai.schema.generated import GeneratedStatement
 from serai.schema.vertical import check_vertical
+from serai.shard.connection import PostgresError
 from serai.shard.directory import Directory
 from serai.shard.placement import ShardRef
 from serai.shard.queries import load_queries
@@ -102,22 +104,26 @@ class _Look:
         """Look at what the directory holds, then at each shard that it names."""
         # Whoever was given the role's own URL sees no owner's.
         as_role = RequestRole.of_url(place.url).name == role.name
+        shards: list[ShardRef] = []
         try:
-            directory = await Directory.open(place.url, role=role if as_role else None)
-        except SeraiError as error:
-            raise place.unfit("placement", str(error), "Look at PostgreSQL's log.") from error
-        async with directory:
-            seals = len(await directory.secrets("token"))
-            async with directory.pool.connection() as connection:
-                keys = await read_signing_keys(connection)
+            async with await Directory.open(place.url, role=role if as_role else None) as directory:
+                shards = directory.shards
+                seals = len(await directory.secrets("token"))
+                async with directory.pool.connection() as connection:
+                    keys = await read_signing_keys(connection)
+        except (SeraiError, PostgresError) as error:
+            check = "keys" if shards else "placement"
+            remedy = f"Look at PostgreSQL's log. {_MIGRATE}"
+            place.add(failed(place.name, check, judge.first_line(str(error)), remedy))
+        else:
             try:
                 states = states_of(keys, self.clock.now())
             except LookupError:
                 states = []
             place.add(*judge.judge_keys(seals, states))
-            shards = directory.shards
-        async with _connected(place, place.url) as conn:
-            place.add(judge.judge_ranges(await value(conn, _SQL["free_numbers"])))
+        with suppress(_Unfit):  # said in `found`; the shards are looked at all the same
+            async with _connected(place, place.url) as conn:
+                place.add(judge.judge_ranges(await value(conn, _SQL["free_numbers"])))
         for ref in shards:
             await self._shard(ref, role)
 
@@ -168,7 +174,7 @@ class _Look:
         except RoleTooStrongError as error:
             place.add(failed(place.name, "role of requests", error.problem, error.remedy))
         except psycopg.Error as error:
-            raise place.unfit("role of requests", str(error), remedy) from error
+            raise place.unfit("role of requests", _where(place, error), remedy) from error
         else:
             place.add(ok(place.name, "role of requests", f"{role.name} is bound by policies"))
 
@@ -201,15 +207,22 @@ class _Look:
 @asynccontextmanager
 async def _connected(place: _Place, url: str) -> AsyncGenerator[Conn]:
     """Connect; what fails on the way or in the body is the last finding of this place."""
+    setting = "SERAI_DIRECTORY_URL" if place.kind == "directory" else "the shard's URL"
+    fault = fault_of(url)
+    if fault is not None:
+        raise place.unfit("reachable", f"{setting} is {fault}", "Write it anew.")
     try:
         async with connected(url, _OPTIONS) as conn:
             yield conn
     except psycopg.OperationalError as error:
-        where = "SERAI_DIRECTORY_URL" if place.kind == "directory" else "the shard's URL"
-        remedy = f"See that PostgreSQL runs and can be reached from here; check {where}."
-        raise place.unfit("reachable", str(error), remedy) from error
+        remedy = f"See that PostgreSQL runs and can be reached from here; check {setting}."
+        raise place.unfit("reachable", _where(place, error), remedy) from error
     except psycopg.Error as error:
-        raise place.unfit("schema", str(error), _MIGRATE) from error
+        raise place.unfit("schema", _where(place, error), _MIGRATE) from error
+
+
+def _where(place: _Place, error: psycopg.Error) -> str:
+    return f"{address_of(place.url)}: {failure_of(error)}"
 
 
 async def _role(place: _Place) -> RequestRole:
@@ -217,6 +230,8 @@ async def _role(place: _Place) -> RequestRole:
         return await role_of_requests(place.url, _OPTIONS)
     except SchemaError as error:
         raise place.unfit("role of requests", error.problem, error.remedy) from error
+    except psycopg.Error as error:
+        raise place.unfit("role of requests", _where(place, error), _MIGRATE) from error
 
 
 async def _schema(conn: Conn, place: _Place, statements: Sequence[GeneratedStatement]) -> None:

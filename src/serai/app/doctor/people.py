@@ -6,6 +6,7 @@ role is told as such. Never shows a hash or a secret.
 
 from __future__ import annotations
 
+from shlex import quote
 from uuid import UUID
 
 import msgspec
@@ -77,11 +78,12 @@ def judge_person(found: Person, org: str) -> list[Finding]:
         return [failed("user", "known", means, "Was the directory restored without its users?")]
     if not found.active:
         what = "was ended or has expired" if found.kind == "api_key" else "is disabled"
-        remedy = "Give it a new key." if found.kind == "api_key" else "Enable the user."
+        remedy = "Give it a new key." if found.kind == "api_key" else _enable(found.id)
         return [failed("user", "active", f"{found.name} {what}: every request is refused", remedy)]
     if not found.roles:
         means = f"{found.name} has no role in {org}: nothing is sent to the device"
-        remedy = f"serai user add {found.name} --org {org} --role ..."
+        words = f"serai user add {quote(found.name)} --org {quote(org)}"
+        remedy = f"Type, with a role of the vertical for ROLE: {words} --role ROLE"
         if found.kind == "api_key":
             remedy = "Make a key of this organisation."
         return [failed("user", "roles", means, remedy)]
@@ -91,3 +93,8 @@ def judge_person(found: Person, org: str) -> list[Finding]:
     )
     more = f" and {len(found.roles) - 5} more" if len(found.roles) > 5 else ""  # noqa: PLR2004 - what fits a line
     return [ok("user", "roles", f"{found.name}: {roles}{more}")]
+
+
+def _enable(user_id: UUID) -> str:
+    change = f"SET state = 'active' WHERE user_id = '{user_id}'"
+    return f'To let them in: psql "$SERAI_DIRECTORY_URL" -c "UPDATE serai_directory.users {change}"'

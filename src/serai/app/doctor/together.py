@@ -45,7 +45,7 @@ async def explain_together(
     findings += judge_both(
         file,
         device_id,
-        org_id,
+        (org_id, key),
         None if report is None else report.user.id,
         0 if report is None else report.last_number,
     )
