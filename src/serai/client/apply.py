@@ -129,7 +129,7 @@ def _take_part(file: DeviceFile, held: Held, part: PagePart, touched: Touched) -
 
 def _purge(file: DeviceFile, number: int, part: PagePart, touched: Touched) -> None:
     """Drop the rows that the caller may not see any more, also where an answer to a write of this
-    device holds them.
+    device holds them. The answer to a delete holds nothing, and its row may be one that stays.
     """
     for scope in part.purge:
         touched.everything(number)

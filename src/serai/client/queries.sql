@@ -32,7 +32,7 @@ delete from row where collection = ? and scope = id
 delete from row where collection = ? and scope not in (select value from json_each(?))
 
 -- name: purge_answered
-delete from mutation where version > 0 and collection = ?1 and id in (
+delete from mutation where version > 0 and op <> 'delete' and collection = ?1 and id in (
   select o.id from overlay o where o.collection = ?1 and case ?2
     when 'one' then o.scope = ?3
     when 'organisation' then o.scope = o.id

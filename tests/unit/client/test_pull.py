@@ -328,6 +328,20 @@ async def test_a_property_taken_away_leaves_no_copy_of_its_rows_in_answers(tmp_p
     assert b'"secret":2' not in (tmp_path / "d.db").read_bytes().replace(b" ", b"")
 
 
+@pytest.mark.parametrize("purge", PURGES)
+@in_virtual_time
+async def test_a_row_that_this_device_deleted_stays_away_when_another_property_goes(
+    tmp_path, purge
+):
+    client = await a_client(tmp_path, page(change(1, 1, at(HOTEL)), change(2, 1, at(HOSTEL))))
+    client.delete("stays", UUID(int=1))
+    await answer_push(client, [result(1, 1, None)], page(given="t2", more=True, version=9))
+    assert ids(client) == [2]
+    await answered(client, page(given="t3", more=True, **purge))
+    assert ids(client) == []
+    client.close()
+
+
 def result(number: int, row: int, data):
     return {
         "number": number,
