@@ -117,7 +117,7 @@ class Met:
         self.read: set[tuple[int, Key]] = set()
         self.changed: set[tuple[int, Key]] = set()
         self.referred: set[tuple[int, Key]] = set()
-        self.numbers: set[tuple[int, UUID, int]] = set()
+        self.once: set[tuple[int, UUID, int | str]] = set()
 
     def takes(self, write: PlannedWrite, before: list[dict[str, Any]]) -> bool:
         """Add a write if it meets none that is here."""
@@ -126,15 +126,18 @@ class Met:
         read = {(org, (item.collection, item.id)) for item in write.reads} | changed
         docs = [*before, *(msgspec.json.decode(op.doc) for op in write.ops)]
         referred = {(org, key) for doc in docs for key in references(doc)}
-        once = write.once
-        number = {(org, once.device_id, once.number)} if isinstance(once, MutationKey) else set()
+        once = set[tuple[int, UUID, int | str]]()
+        if isinstance(write.once, MutationKey):
+            once.add((org, write.once.device_id, write.once.number))
+        elif write.once is not None:
+            once.add((org, write.once.user_id, write.once.key))
         mine, others = changed | referred, self.changed | self.referred
-        if changed & (self.read | others) or self.changed & (read | mine) or number & self.numbers:
+        if changed & (self.read | others) or self.changed & (read | mine) or once & self.once:
             return False
         self.read |= read
         self.changed |= changed
         self.referred |= referred
-        self.numbers |= number
+        self.once |= once
         return True
 
 

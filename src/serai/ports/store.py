@@ -379,8 +379,8 @@ class Store(Protocol):
     - A write whose read set does not hold is `Stale` and changes nothing. After a mutation that was
       not taken, for whatever reason, all later ones of its device in the batch are `Stale`.
     - No two writes of a batch touch or read one row that the other changes: the caller sees to
-    that. Neither do two carry one mutation number. If one refers to a row that another inserts or
-    deletes, the batch may be taken as if they had come in the order that suits.
+    that. Neither do two carry one key or one mutation number. If one refers to a row that another
+    inserts or deletes, the batch may be taken as if they had come in the order that suits.
     - A write with a key is applied once; the key's reply is stored with it.
     - The audit record has an entry for each row of a committed write and for each refusal, in the
     same transaction, chained as `serai.log.audit` says; nobody can change or remove one.
