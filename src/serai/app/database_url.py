@@ -57,7 +57,8 @@ def fault_of(url: str) -> str | None:
         parts = conninfo_to_dict(url)
         urlsplit(url)
         for host in str(parts.get("host") or "").split(","):
-            host.encode("idna")  # as both do, to ask for its address
+            if not host.startswith("/"):  # of a socket
+                host.encode("idna")  # as both do, to ask for its address
     except (psycopg.ProgrammingError, ValueError):
         return _NO_URL
     ports = str(parts.get("port") or _PORT_DEFAULT).split(",")

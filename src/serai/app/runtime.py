@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
+from serai.app.database_url import fault_of
 from serai.app.listing import ListingCoalescer
 from serai.app.settings import Settings, SettingsError
 from serai.core.clock import Clock, SystemClock
@@ -176,7 +177,8 @@ async def open_runtime(
         clock: the wall clock unless given.
 
     Raises:
-        SettingsError: no directory, or a vertical that cannot be loaded.
+        SettingsError: no directory, a shard's URL that can be read in two ways or in none, or a
+            vertical that cannot be loaded.
         SchemaError: the directory's schema and this code do not fit together, or the role of
             requests is not there or not fit for it.
         SeraiError: `unavailable` if the directory does not answer.
@@ -196,6 +198,9 @@ async def open_runtime(
     directory = await Directory.open(url, role=role)
     try:
         for ref in directory.shards:
+            fault = fault_of(ref.url)
+            if fault is not None:
+                raise SettingsError(f"The URL of {ref.name} is {fault}.")
             await check_database(ref.url, "shard", statements=generate(vertical), role=role)
         keys = await directory.secrets("token")
         if not keys:

@@ -34,6 +34,12 @@ class Fleet:
     role: str
     password: str
 
+    def as_role(self) -> str:
+        """Return the directory's URL for the role of requests."""
+        place = urlsplit(self.directory)
+        login = f"{self.role}:{self.password}@{place.netloc.rpartition('@')[2]}"
+        return place._replace(netloc=login).geturl()
+
     def run(self, text: str, *, on: str) -> None:
         """Run SQL as the owner; {role} and {database} stand for those of the place."""
         url = self.directory if on == "directory" else self.shard
@@ -101,10 +107,7 @@ def test_a_fleet_that_is_well_has_only_lines_that_are_ok(doctor: Shell, own: Fle
 
 
 def test_the_role_of_requests_may_ask_too(doctor: Shell, own: Fleet) -> None:
-    place = urlsplit(own.directory)
-    login = f"{own.role}:{own.password}@{place.netloc.rpartition('@')[2]}"
-    url = place._replace(netloc=login).geturl()
-    report = doctor.ok("doctor", "--json", SERAI_DIRECTORY_URL=url).json
+    report = doctor.ok("doctor", "--json", SERAI_DIRECTORY_URL=own.as_role()).json
     assert ("shard-1", "row security") in lines(report, "ok")
 
 
@@ -209,7 +212,7 @@ def test_a_shard_that_does_not_answer_hides_nothing_of_the_others(
     assert "hush" not in done.out
 
 
-@pytest.mark.parametrize("sign", "@/?#%:")
+@pytest.mark.parametrize("sign", "@/?#%[:")
 def test_no_part_of_a_shard_s_password_is_printed_whatever_it_holds(
     sign: str, doctor: Shell, own: Fleet
 ) -> None:
@@ -221,11 +224,13 @@ def test_no_part_of_a_shard_s_password_is_printed_whatever_it_holds(
     )
     try:
         done, text = doctor.run("doctor", "--json"), doctor.run("doctor")
+        token = doctor.run("doctor", "token", "hello")
+        as_role = doctor.run("doctor", SERAI_DIRECTORY_URL=own.as_role())
     finally:
         own.run("DELETE FROM serai_directory.shard WHERE name = 'a-shard'", on="directory")
     [(where, said)] = lines(done.json, "failed").items()
     assert where == ("a-shard", "reachable")
-    for printed in (done, text):
+    for printed in (done, text, token, as_role):
         assert "left" not in printed.out + printed.err
         assert "right" not in printed.out + printed.err
     expected = "127.0.0.1:1: OperationalError" if sign == ":" else "the shard's URL is "
@@ -244,13 +249,10 @@ def test_a_table_that_may_not_be_read_hides_nothing_that_was_found(
     name: str, doctor: Shell, own: Fleet
 ) -> None:
     table, expected = UNREADABLE[name]
-    place = urlsplit(own.directory)
-    login = f"{own.role}:{own.password}@{place.netloc.rpartition('@')[2]}"
-    url = place._replace(netloc=login).geturl()
     revoke = f"REVOKE SELECT ON serai_directory.{table} FROM {{role}}"  # noqa: S608 - of this file
     own.run(revoke, on="directory")
     try:
-        done = doctor.run("doctor", "--json", SERAI_DIRECTORY_URL=url)
+        done = doctor.run("doctor", "--json", SERAI_DIRECTORY_URL=own.as_role())
     finally:
         own.run(f"GRANT SELECT ON serai_directory.{table} TO {{role}}", on="directory")
     assert done.status == 1

@@ -44,6 +44,7 @@ def test_an_escaped_password_is_taken_and_only_the_address_is_told(password: str
         ("postgresql://serai:hush@[::1]:7/db", "::1:7"),
         ("postgresql://one,two:2/db", "one,two:,2"),
         ("postgresql:///db?host=/run/postgresql", "/run/postgresql:5432"),
+        (f"postgresql:///db?host=/{'a' * 80}", f"/{'a' * 80}:5432"),
         ("postgresql:///db", "the local socket:5432"),
     ],
 )
