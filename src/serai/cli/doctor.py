@@ -138,9 +138,10 @@ def file(
 def _look(path: Path) -> Look:
     from serai.client.file import FileDamaged, FileInUse, FileOfOtherFormat
     from serai.client.look import look_at
+    from serai.client.snapshot import FileTooLarge
     from serai.core.clock import SystemClock
 
     try:
         return look_at(path, SystemClock().now())
-    except (FileDamaged, FileInUse, FileOfOtherFormat) as error:
+    except (FileDamaged, FileInUse, FileOfOtherFormat, FileTooLarge) as error:
         raise CommandFailed(f"{error}.") from error

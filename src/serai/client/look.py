@@ -1,43 +1,36 @@
 """A device's file, read by somebody else than its client: to explain why a device is behind.
 
 Owns the reading of a file that may be anyone's, damaged, or in use. Promises that the file is never
-changed, locked or recovered: it is copied first, with the log of SQLite beside it, and only the
-copy is opened. Says what waits, what was refused and why the last attempt failed; shows no value of
-a field, none but those in the words of a refusal, and never the token unless it is asked for.
+changed, locked or recovered: it is read into memory, with the log of SQLite beside it, and only
+that copy is opened, so nothing of it is left on a disk (`serai.client.snapshot`). Says what waits,
+what was refused and why the last attempt failed; shows no value of a field, none but those in the
+words of a refusal, and never the token unless it is asked for.
 """
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import stat
-import tempfile
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
 
 from serai.client import trouble
-from serai.client.file import FORMAT, STATEMENTS, FileDamaged, FileInUse, FileOfOtherFormat
+from serai.client.file import FORMAT, STATEMENTS, FileDamaged, FileOfOtherFormat
 from serai.client.forms import errors_decoder, members_decoder
+from serai.client.snapshot import image_of
 from serai.client.states import Fill
 from serai.client.trouble import Trouble
 
 QUEUE_SHOWN_MAX: Final = 50
 _TABLES: Final = 5
-_MAGIC: Final = b"SQLite format 3\0"
-_LOG_HEAD_BYTES: Final = 32
-"""Of SQLite's log: its salts change when it begins anew."""
-_COPIES_MAX: Final = 5
 _STEPS_MAX: Final = 100_000_000
 """Of SQLite's machine in one statement: a file of a gigabyte takes less, a hostile one ends."""
-_Marks = tuple[tuple[int, int, int] | None, ...]
 
 
 class Waiting(Struct, frozen=True):
@@ -130,63 +123,31 @@ def look_at(path: Path, now: datetime) -> Look:
         FileOfOtherFormat: it is no file of a client, or another version's.
         FileDamaged: it cannot be read.
         FileInUse: a client writes to it all the time.
+        FileTooLarge: it has more than `snapshot.BYTES_MAX` bytes with its log.
         OSError: it is not there, or may not be read.
     """
-    with tempfile.TemporaryDirectory(prefix="serai-look-") as folder:
-        copy = _copied(path, Path(folder))
-        try:
-            with _opened(copy) as connection:
-                return _look(connection, path, now)
-        except sqlite3.Error as error:
-            raise FileDamaged(f"{path} is damaged: {error}") from error
-        except (ValueError, TypeError, msgspec.DecodeError) as error:
-            raise FileDamaged(f"{path} holds what no client writes: {error}") from error
-
-
-def _copied(path: Path, folder: Path) -> Path:
-    """Copy the file and its log as of one moment."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise FileOfOtherFormat(f"{path} is not a file")
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise FileOfOtherFormat(f"{path} is not a file of this client")
-    log = path.with_name(path.name + "-wal")
-    copy = folder / "copy.db"
-    for _ in range(_COPIES_MAX):
-        before = _marks(path, log)
-        shutil.copyfile(path, copy)
-        copied_log = copy.with_name(copy.name + "-wal")
-        copied_log.unlink(missing_ok=True)
-        if before[1] is not None:
-            shutil.copyfile(log, copied_log)
-        if _marks(path, log) == before:
-            return copy
-    raise FileInUse(f"{path} is being written: close the app, then look again")
-
-
-def _marks(path: Path, log: Path) -> _Marks:
-    """Return what differs after a write to one of the two."""
-    found: list[tuple[int, int, int] | None] = []
-    for each in (path, log):
-        try:
-            state = each.stat()
-            with each.open("rb") as file:
-                head = int.from_bytes(file.read(_LOG_HEAD_BYTES))
-        except FileNotFoundError:
-            found.append(None)
-        else:
-            found.append((state.st_mtime_ns, state.st_size, head))
-    return tuple(found)
+    image = image_of(path)
+    try:
+        with _opened(path, image) as connection:
+            return _look(connection, path, now)
+    except sqlite3.Error as error:
+        raise FileDamaged(f"{path} is damaged: {error}") from error
+    except (ValueError, TypeError, msgspec.DecodeError) as error:
+        raise FileDamaged(f"{path} holds what no client writes: {error}") from error
 
 
 @contextmanager
-def _opened(copy: Path) -> Generator[sqlite3.Connection]:
-    """Open the copy, whoever made what is in it."""
-    uri = f"file:{quote(str(copy))}?mode=rw"
-    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+def _opened(path: Path, image: bytearray) -> Generator[sqlite3.Connection]:
+    """Open a copy in memory, whoever made what is in it. `image` is empty afterwards."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.deserialize(image)
+        image.clear()  # SQLite has its own
+        connection.execute("pragma temp_store = memory")
         # Called once; what it returns ends the statement.
         connection.set_progress_handler(lambda: 1, _STEPS_MAX)
         connection.execute("pragma trusted_schema = off")
+        if connection.execute(STATEMENTS["look_tables"]).fetchone()[0] != _TABLES:
+            raise FileOfOtherFormat(f"{path} holds something else than a client's rows")
         verdict = connection.execute("pragma quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise FileDamaged(f"the file is damaged: {verdict}")
@@ -196,9 +157,6 @@ def _opened(copy: Path) -> Generator[sqlite3.Connection]:
 def _look(connection: sqlite3.Connection, path: Path, now: datetime) -> Look:
     def rows(name: str, *values: object) -> list[Any]:
         return connection.execute(STATEMENTS[name], values).fetchall()
-
-    if rows("look_tables")[0][0] != _TABLES:
-        raise FileOfOtherFormat(f"{path} holds something else than a client's rows")
 
     def meta(key: str) -> str | None:
         found = rows("meta_get", key)

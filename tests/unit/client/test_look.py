@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +21,7 @@ import pytest
 
 from serai.client import FileDamaged, FileOfOtherFormat, SyncClient, Unreachable
 from serai.client.look import QUEUE_SHOWN_MAX, look_at
+from serai.client.snapshot import BYTES_MAX, FileTooLarge
 from serai.core.errors import Code, SeraiError
 from unit.client.fake_server import HOTEL, FakeServer
 from unit.client.fake_transport import FakeTransport, in_virtual_time, open_client
@@ -295,3 +299,58 @@ async def test_a_file_cut_at_any_page_is_refused_or_read_and_never_a_crash(tmp_p
         except (FileDamaged, FileOfOtherFormat) as error:
             outcomes.add(type(error).__name__)
     assert "FileDamaged" in outcomes
+
+
+# What is left behind, and what it costs
+
+KILLED_IN_THE_MIDDLE = """
+import os, signal, sys
+from pathlib import Path
+from serai.client.look import look_at
+
+class Now:
+    def __sub__(self, made_at):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+look_at(Path(sys.argv[1]), Now())
+"""
+
+
+def status_when_killed(path: Path, scratch: Path) -> int:
+    return subprocess.run(
+        [sys.executable, "-c", KILLED_IN_THE_MIDDLE, str(path)],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        check=False,
+    ).returncode
+
+
+@in_virtual_time
+async def test_a_doctor_that_is_killed_leaves_no_copy_of_a_customers_rows(tmp_path):
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    client, _ = await a_file(home)
+    await client.sync_once()
+    client.insert("stays", ROW)
+    before = state_of(home)
+    status = status_when_killed(home / "device.db", scratch)
+    assert status == -signal.SIGKILL, "it was reading what waits"
+    assert [*scratch.iterdir()] == []
+    assert state_of(home) == before
+    client.close()
+
+
+@pytest.mark.parametrize("large", ["a.db", "a.db-wal"])
+def test_a_file_that_is_larger_than_the_bound_is_refused_unread(large: str, tmp_path: Path) -> None:
+    path = database(tmp_path / "a.db", "create table recipes (name text)")
+    with (tmp_path / large).open("ab") as file:
+        file.truncate(BYTES_MAX + 1)
+    with pytest.raises(FileTooLarge, match="at most 512 are read: close the app"):
+        look_at(path, NOW)
+
+
+def test_a_log_that_is_a_pipe_does_not_hold_the_doctor_up(tmp_path: Path) -> None:
+    path = database(tmp_path / "a.db", "create table recipes (name text)")
+    os.mkfifo(tmp_path / "a.db-wal")
+    with pytest.raises(FileOfOtherFormat, match="is not a file"):
+        look_at(path, NOW)
