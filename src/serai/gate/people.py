@@ -47,9 +47,19 @@ def normal_email(text: str) -> str | None:
     """Return the one spelling of an e-mail address, None if it is not one.
 
     Lower case in both parts: no provider of note tells `Ana@` from `ana@`, and people type either.
+    A character that folds into ASCII makes it no address: spelled with a KELVIN SIGN (U+212A),
+    `book@` is another person's mailbox, and must not sign in as the one spelled with a k.
     """
+    if any(_folds_into_ascii(char) for char in text):
+        return None
     email = unicodedata.normalize("NFC", text.strip()).lower()
     return email if _EMAIL.fullmatch(email) else None
+
+
+def _folds_into_ascii(char: str) -> bool:
+    if char.isascii():
+        return False
+    return any(c.isascii() for c in unicodedata.normalize("NFKC", char).lower())
 
 
 async def create_user(

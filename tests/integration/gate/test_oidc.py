@@ -298,6 +298,28 @@ async def test_without_a_verified_e_mail_of_a_user_nobody_is_let_in_or_made(
     assert await door.house.sql("SELECT user_id FROM serai_directory.users") == users
 
 
+async def test_an_address_that_only_folds_to_a_users_address_neither_leads_there_nor_makes_one(
+    door: Door,
+):
+    house = door.house
+    async with house.pool.connection() as directory:
+        await people.create_user(
+            directory, email="book@example.org", name="", password_hash=None, now=house.clock.now()
+        )
+    users = await house.sql("SELECT user_id FROM serai_directory.users")
+    door.service = await open_service(
+        house.pool,
+        house.clock,
+        house.memberships,
+        issuers=(door.provider.trusted,),
+        create_users=True,
+    )
+    token = door.provider.token(sub="kelvin", email="boo\N{KELVIN SIGN}@example.org")
+    assert await door.refused(token) is Code.IDENTITY_UNKNOWN
+    assert await links(house) == []
+    assert await house.sql("SELECT user_id FROM serai_directory.users") == users
+
+
 async def test_an_address_that_the_issuer_gave_to_somebody_else_does_not_lead_to_the_account(
     door: Door,
 ):
