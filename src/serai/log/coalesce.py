@@ -35,7 +35,7 @@ from serai.core.limits import (
 from serai.log.decide import NeedRows, decide, denied, plan_denial, plan_refusal
 from serai.log.denials import RECORDED, Denials
 from serai.log.intent import WriteAnswer, WriteIntent
-from serai.log.replies import lost_reply, refusal_again_reply, with_version
+from serai.log.replies import lost_reply, refusal_again_reply, refusal_reply, with_version
 from serai.model import Vertical
 from serai.ports.store import (
     Committed,
@@ -375,7 +375,7 @@ class Coalescer:
                 _answer(waiting, plan, version)
             case Replayed(version, reply, same_body):
                 if not same_body:
-                    _fail(waiting, SeraiError(Code.KEY_REUSED))
+                    _reused(waiting)
                 else:
                     text = (
                         await self._lost(waiting, version)
@@ -477,6 +477,19 @@ def _error_of(waiting: _Waiting) -> BaseException | None:
 
 def _answer(waiting: _Waiting, plan: PlannedWrite, version: int) -> None:
     _settled(waiting, WriteAnswer(version, with_version(plan.reply, version)))
+
+
+def _reused(waiting: _Waiting) -> None:
+    """Answer a write whose key another one has used. A mutation gets a result of its own: its
+    device has to number it anew, and what came with it is not concerned.
+    """
+    once, error = waiting.intent.once, SeraiError(Code.KEY_REUSED)
+    if isinstance(once, MutationKey):
+        row_id = waiting.intent.rows[0].id
+        reply = refusal_reply(once.number, row_id, error, version=0, doc=None)
+        _settled(waiting, WriteAnswer(0, reply))
+    else:
+        _fail(waiting, error)
 
 
 def _settled(waiting: _Waiting, answer: WriteAnswer) -> None:

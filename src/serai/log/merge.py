@@ -20,7 +20,8 @@ from serai.ports.store import StoredRow
 
 class Merged(Struct, frozen=True):
     """The row after the change (None for a delete); `fields`: what others had changed and the row
-    keeps.
+    keeps. Of an amount that is both halves, whichever they changed: who sees one as it was has not
+    seen the amount.
     """
 
     row: Row | None
@@ -53,7 +54,8 @@ def merge_update(
         clash = foreign
     if clash:
         return Conflict(tuple(dict.fromkeys(clash)))
-    return Merged(after, tuple(name for name in foreign if name not in wanted))
+    kept = _with_halves(collection, set(foreign)).difference(wanted)
+    return Merged(after, tuple(name for name in collection.fields if name in kept))
 
 
 def merge_delete(collection: Collection, stored: StoredRow, base: int | None) -> Merged | Conflict:
@@ -71,10 +73,17 @@ def merge_delete(collection: Collection, stored: StoredRow, base: int | None) ->
 def _asked(collection: Collection, before: Row, wanted: Row) -> set[str]:
     """Return the fields that the change gives another value, of an amount both halves."""
     names = {name for name, value in wanted.items() if value != before.get(name)}
-    for name in [n for n in names if collection.fields[n].money]:
-        stem, _, half = name.rpartition("_")
-        names.add(f"{stem}_{'currency' if half == 'minor' else 'minor'}")
-    return names
+    return _with_halves(collection, names)
+
+
+def _with_halves(collection: Collection, names: set[str]) -> set[str]:
+    """Return the fields, and of each half of an amount the other one."""
+    whole = set(names)
+    for name in names:
+        if collection.fields[name].money:
+            stem, _, half = name.rpartition("_")
+            whole.add(f"{stem}_{'currency' if half == 'minor' else 'minor'}")
+    return whole
 
 
 def _changed_since(collection: Collection, stored: StoredRow, base: int) -> list[str]:

@@ -16,7 +16,6 @@ from serai.ports.store import (
     Fenced,
     Gap,
     Outcome,
-    Replayed,
     Stale,
 )
 from unit.log.house import (
@@ -163,7 +162,6 @@ async def test_a_phone_that_knows_only_the_old_epoch_must_refetch() -> None:
         (Gap(5), Code.MUTATION_GAP),
         (Fenced(Code.ORG_FROZEN, 0), Code.ORG_FROZEN),
         (Failed(Code.DEVICE_UNKNOWN, "x"), Code.DEVICE_UNKNOWN),
-        (Replayed(1, "{}", same_body=False), Code.KEY_REUSED),
     ],
 )
 async def test_what_stops_a_mutation_stops_those_after_it_once(

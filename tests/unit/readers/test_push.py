@@ -17,6 +17,7 @@ from serai.core.errors import Code, SeraiError
 from serai.gate.caller import Caller
 from serai.log.coalesce import Coalescer
 from serai.model.fields import Value
+from serai.model.rules import Row
 from serai.readers.sync.push import push
 from serai.wire.sync import MutationResult, MutationsAnswer, MutationsRequest
 from unit.log.house import (
@@ -203,12 +204,16 @@ async def test_a_phone_that_heard_no_answer_sends_all_again_and_writes_once() ->
 
 
 async def test_the_same_number_with_another_content_is_not_taken_for_a_retry() -> None:
+    """A file that was copied, or restored: its device numbers the write anew. The writes beside it
+    are not concerned, and each has its result.
+    """
     each = await phone()
     await each.sends(new(1, 1))
-    with pytest.raises(SeraiError) as caught:
-        await each.sends(new(1, 2))
-    assert caught.value.code is Code.KEY_REUSED
-    assert await nights(each.store, 2) is None
+    results = await each.sends(new(1, 2), new(2, 3))
+    assert statuses(results) == [(1, "rejected", "key_reused"), (2, "applied", None)]
+    assert (await nights(each.store, 2), await nights(each.store, 3)) == (None, 1)
+    assert await each.store.refusals(ORG, user_id=ANNA, after=0, limit=9) == []
+    assert statuses(await each.sends(new(3, 2))) == [(3, "applied", None)]
 
 
 async def test_a_retry_may_know_a_newer_base() -> None:
@@ -251,6 +256,31 @@ async def test_an_edit_that_follows_a_merge_does_not_overwrite_what_its_maker_ne
     assert results[0].fields == ["note"]
     results = await each.sends(item(4, "delete", 1, base=3, after=3))
     assert [r.status for r in results] == ["conflict"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine"),
+    [
+        ({"price_minor": 20_000}, {"price_currency": "USD"}),
+        ({"price_currency": "JPY"}, {"price_minor": 12_345}),
+    ],
+)
+async def test_an_edit_that_follows_a_merge_makes_no_amount_of_two_peoples_halves(
+    theirs: Row, mine: Row
+) -> None:
+    each = await phone()
+    await each.sends(new(1, 1, price_minor=9_000, price_currency="EUR"))
+    await plant(each.store, ORG, ("stays", row_id(1), theirs))
+    results = await each.sends(
+        item(2, "update", 1, fields={"nights": 2}, base=3),
+        item(3, "update", 1, fields=mine, base=3, after=2),
+    )
+    assert [r.status for r in results] == ["merged", "conflict"]
+    assert results[0].fields == ["price_minor", "price_currency"]
+    (stored,) = await each.store.read([(ORG, 4, row_id(1))])
+    assert stored is not None
+    before: Row = {"price_minor": 9_000, "price_currency": "EUR"}
+    assert told(stored.doc).items() >= {**before, **theirs}.items()
 
 
 async def test_an_edit_after_a_refused_one_stands_on_its_own_base() -> None:
