@@ -35,7 +35,7 @@ from serai.core.limits import (
 from serai.log.decide import NeedRows, decide, denied, plan_denial, plan_refusal
 from serai.log.denials import RECORDED, Denials
 from serai.log.intent import WriteAnswer, WriteIntent
-from serai.log.replies import lost_reply, refusal_again_reply, refusal_reply, with_version
+from serai.log.replies import lost_reply, refusal_again_reply, reused_reply, with_version
 from serai.model import Vertical
 from serai.ports.store import (
     Committed,
@@ -480,16 +480,12 @@ def _answer(waiting: _Waiting, plan: PlannedWrite, version: int) -> None:
 
 
 def _reused(waiting: _Waiting) -> None:
-    """Answer a write whose key another one has used. A mutation gets a result of its own: its
-    device has to number it anew, and what came with it is not concerned.
-    """
-    once, error = waiting.intent.once, SeraiError(Code.KEY_REUSED)
+    """Answer a write whose key another one has used."""
+    once = waiting.intent.once
     if isinstance(once, MutationKey):
-        row_id = waiting.intent.rows[0].id
-        reply = refusal_reply(once.number, row_id, error, version=0, doc=None)
-        _settled(waiting, WriteAnswer(0, reply))
+        _settled(waiting, WriteAnswer(0, reused_reply(once.number, waiting.intent.rows[0].id)))
     else:
-        _fail(waiting, error)
+        _fail(waiting, SeraiError(Code.KEY_REUSED))
 
 
 def _settled(waiting: _Waiting, answer: WriteAnswer) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from serai.core.errors import SeraiError
+from serai.core.errors import Code, SeraiError
 from serai.ports.store import Refusal
 
 VERSION_MARK: Final = "{version}"
@@ -48,6 +48,13 @@ def refusal_reply(
         f'{{"number":{number},"status":"{status}","id":"{row_id}","version":{version}'
         f',"code":{_text(code)},"reason":{reason}{errors}{row}}}'
     )
+
+
+def reused_reply(number: int, row_id: UUID) -> str:
+    """Return the result of a mutation whose number another one has used: its device has to number
+    it anew, and what came with it is not concerned.
+    """
+    return refusal_reply(number, row_id, SeraiError(Code.KEY_REUSED), version=0, doc=None)
 
 
 def refusal_again_reply(number: int, refusal: Refusal) -> str:
