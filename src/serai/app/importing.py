@@ -12,11 +12,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from io import BufferedRandom
 from pathlib import Path
 from typing import Final
 
 from serai.app.collector import rare_collections
-from serai.app.import_file import Lines, NotImportable, measure, opened
+from serai.app.import_file import Lines, NotImportable, measure, private_copy, text_of
 from serai.app.organisations import insert_missing
 from serai.app.runtime import (
     Runtime,
@@ -92,11 +93,26 @@ async def import_file(
 
     Raises:
         OSError: the file cannot be read.
-        NotImportable: it is another kind of file, or its compressed data is damaged.
+        NotImportable: it is another kind of file, its compressed data is damaged, somebody writes
+            to it, or the temporary folder has no room for a copy of it.
         SeraiError: the shard does not take writes; run it again, it goes on where it was.
     """
-    digest, lines = await asyncio.to_thread(measure, path)
-    report = ImportReport(str(path), digest.hex(), lines=max(lines - 1, 0))
+    with await asyncio.to_thread(private_copy, path) as copy:
+        digest, lines = await asyncio.to_thread(measure, copy)
+        report = ImportReport(str(path), digest.hex(), lines=max(lines - 1, 0))
+        await _import_copy(runtime, org_key, importer, copy, report, progress)
+    report.bad_lines.sort()
+    return report
+
+
+async def _import_copy(
+    runtime: Runtime,
+    org_key: str,
+    importer: Importer,
+    copy: BufferedRandom,
+    report: ImportReport,
+    progress: Callable[[ImportReport], None],
+) -> None:
     context = ImportContext(org_key, report.sha256, SystemActor(runtime.vertical).user_id)
     org_id = await runtime.directory.org_by_key(org_key)
     if org_id is None:
@@ -115,12 +131,10 @@ async def import_file(
         work = _Import(runtime, replace(home, pool=pool, store=store), org_id, report)
         try:
             with rare_collections():
-                await work.run(_chunks(path, importer, context, report), progress)
+                await work.run(_chunks(copy, importer, context, report), progress)
         except BaseExceptionGroup as group:
             # Not `except*`: some versions of Python put what is raised there into a new group.
             raise group.exceptions[0] from None
-    report.bad_lines.sort()
-    return report
 
 
 @dataclass(slots=True)
@@ -209,12 +223,12 @@ _OF_THE_LINE: Final = frozenset(code for code in Code if code.kind.status in (40
 
 
 def _chunks(
-    path: Path, importer: Importer, context: ImportContext, report: ImportReport
+    copy: BufferedRandom, importer: Importer, context: ImportContext, report: ImportReport
 ) -> Iterator[list[ImportedLine]]:
     """Yield lines in chunks of about a transaction's rows; lines that are bad go to the report."""
     chunk: list[ImportedLine] = []
     rows = 0
-    with opened(path) as stream:
+    with text_of(copy) as stream:
         text = Lines(stream)
         for line in _refusing(importer.lines(text, context)):
             reason = _reason_against(line, text.damaged)

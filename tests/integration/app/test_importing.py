@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from integration.app.programs import Ended, Shell
-from serai.app.importing import import_file
+from serai.app.importing import ImportReport, import_file
 from serai.app.runtime import open_runtime
 from serai.app.settings import Settings
 from serai_hospitality.data import data_path
@@ -123,13 +123,14 @@ def test_equal_lines_are_different_bookings(
     assert stored(fleet, organisation)[:2] == (3, 3)
 
 
-@pytest.mark.parametrize("form", ["crlf", "bom", "no last line end", "only the header"])
+@pytest.mark.parametrize("form", ["crlf", "cr", "bom", "no last line end", "only the header"])
 def test_a_file_that_went_through_other_programs_is_read(
     form: str, tmp_path: Path, shell: Shell, organisation: str, lines: list[bytes]
 ) -> None:
     whole = b"".join(lines)
     content = {
         "crlf": whole.replace(b"\n", b"\r\n"),
+        "cr": whole.replace(b"\n", b"\r"),
         "bom": b"\xef\xbb\xbf" + whole,
         "no last line end": whole.rstrip(b"\n"),
         "only the header": lines[0],
@@ -234,3 +235,25 @@ async def test_an_import_tells_its_progress_line_by_line(
     assert seen == sorted(seen)
     assert seen[-1] == (1_000, 1_000)
     assert (report.imported, report.rows) == (1_000, 296 * 20)
+
+
+async def test_a_file_that_is_rewritten_during_its_import_is_imported_as_it_was(
+    tmp_path: Path, shell: Shell, organisation: str, lines: list[bytes], fleet: Fleet
+) -> None:
+    file = tmp_path / "a.csv"
+    await asyncio.to_thread(file.write_bytes, lines[0] + b"".join(lines[1:]) * 20)
+
+    def rewrite(_: ImportReport) -> None:
+        # In place, and another kind of file: each line that came from it would be bad.
+        file.write_bytes(b"rewritten\n" * 50_000)
+
+    async with open_runtime(Settings(directory_url=fleet[0]), as_owner=True) as runtime:
+        report = await import_file(
+            runtime,
+            organisation,
+            runtime.vertical.importers["hotel-bookings"],
+            file,
+            progress=rewrite,
+        )
+    assert (report.lines, report.imported, report.bad) == (1_000, 1_000, 0)
+    assert stored(fleet, organisation) == (1_000, 1_000, 196 * 20)
