@@ -81,6 +81,24 @@ async def sign_out_everywhere(runtime: Runtime, user_id: UUID) -> int:
     return len(ended)
 
 
+async def link_identity(runtime: Runtime, user_id: UUID, issuer: str, subject: str) -> bool:
+    """Say that an identity of another issuer is the user's; False if it was so already.
+
+    Raises:
+        SeraiError: `fields_invalid`, `not_unique`.
+    """
+    async with runtime.directory.pool.connection() as directory:
+        return await external.link(
+            directory, user_id=user_id, issuer=issuer, subject=subject, now=runtime.clock.now()
+        )
+
+
+async def issuers_of(runtime: Runtime, user_id: UUID) -> list[str]:
+    """Return the issuers at which the user has an identity."""
+    async with runtime.directory.pool.connection() as directory:
+        return await external.issuers_of(directory, user_id)
+
+
 async def unlink_identities(runtime: Runtime, user_id: UUID) -> tuple[list[str], int]:
     """Forget the user's identities of other issuers and end every session; return the issuers, and
     how many sessions there were.

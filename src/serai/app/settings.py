@@ -60,14 +60,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         list[str],
         Meta(
             description="OpenID Connect providers that users may sign in with, separated by "
-            "commas; each is `issuer keys-url client-id [client-id ...]`."
+            "commas; each is `issuer keys-url client-id [client-id ...] [@domain ...]`. Of e-mails "
+            "in these domains, and no others, the provider may say whose they are."
         ),
     ] = []
     oidc_create_users: Annotated[
         bool,
         Meta(
             description="Make a user at the first sign-in with an e-mail that the provider has "
-            "verified and nobody here has."
+            "verified, in a domain that it may vouch for, and nobody here has."
         ),
     ] = False
     docs: Annotated[bool, Meta(description="Serve the API's pages at /docs.")] = True

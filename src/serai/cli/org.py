@@ -115,7 +115,8 @@ async def _create_user(email: str, *, as_json: bool) -> int:
 
 @user_app.command(name="password")
 def new_password(email: str, *, as_json: Json = False) -> int:
-    """Give a user a new password, shown once. Every session of the user ends.
+    """Give a user a new password, shown once. Every session of the user ends; identities at OpenID
+    Connect providers stay, until `serai user unlink`.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def new_password(email: str, *, as_json: Json = False) -> int:
 
 
 async def _new_password(email: str, *, as_json: bool) -> int:
-    from serai.app.people import new_password_for, user_id_of
+    from serai.app.people import issuers_of, new_password_for, user_id_of
     from serai.app.runtime import open_runtime
 
     async with open_runtime(load_settings(), as_owner=True) as runtime:
@@ -134,7 +135,18 @@ async def _new_password(email: str, *, as_json: bool) -> int:
         if user_id is None:
             raise CommandFailed(f"There is no user {email}. Make one: serai user create {email}")
         password = await new_password_for(runtime, user_id)
-    return _tell_password(user_id, email, password, as_json=as_json)
+        linked = await issuers_of(runtime, user_id)
+    if as_json:
+        shown = {"user_id": str(user_id), "email": email, "password": password, "linked": linked}
+        print_json(shown)
+        return 0
+    _tell_password(user_id, email, password, as_json=False)
+    if linked:
+        console.print(
+            f"still signed in by their accounts at {', '.join(linked)}. To forget these: "
+            f"serai user unlink {email}"
+        )
+    return 0
 
 
 @user_app.command(name="sign-out")
@@ -166,9 +178,41 @@ async def _sign_out(email: str, *, as_json: bool) -> int:
 
 
 @user_app.command
+def link(email: str, issuer: str, subject: str, *, as_json: Json = False) -> int:
+    """Say which account at an OpenID Connect provider is a user's. Doing it again changes nothing.
+
+    Parameters
+    ----------
+    email
+        The user's e-mail here.
+    issuer
+        The provider, as `iss` of its ID tokens spells it.
+    subject
+        The account there: `sub` of its ID tokens.
+    """
+    return run(_link(email, issuer, subject, as_json=as_json))
+
+
+async def _link(email: str, issuer: str, subject: str, *, as_json: bool) -> int:
+    from serai.app.people import link_identity, user_id_of
+    from serai.app.runtime import open_runtime
+
+    async with open_runtime(load_settings(), as_owner=True) as runtime:
+        user_id = await user_id_of(runtime, email)
+        if user_id is None:
+            raise CommandFailed(f"There is no user {email}. Make one: serai user create {email}")
+        await link_identity(runtime, user_id, issuer, subject)
+    if as_json:
+        print_json({"user_id": str(user_id), "email": email, "issuer": issuer, "subject": subject})
+    else:
+        console.print(f"{email} signs in as {subject} at {issuer}")
+    return 0
+
+
+@user_app.command
 def unlink(email: str, *, as_json: Json = False) -> int:
     """Forget a user's identities at OpenID Connect providers, and end every session. The next
-    sign-in with a verified e-mail links anew.
+    sign-in with a verified e-mail, of a domain that the provider may vouch for, links anew.
 
     Parameters
     ----------

@@ -135,7 +135,8 @@ class Code(Enum):
         2011,
         403,
         "Nobody here has this identity",
-        "Ask to be added under the e-mail that the provider has verified.",
+        "Ask an operator to add you under the e-mail that the provider has verified, or to link"
+        " your identity.",
     )
 
     TOKEN_INVALID = Kind(

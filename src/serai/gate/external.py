@@ -2,8 +2,8 @@
 
 Owns `external_identity` and `used_id_token` in the directory: functions over a connection, in the
 caller's transaction. Promises that one identity is one user, that an address leads to a user only
-when the issuer has verified it, and that nobody is made unless the caller says so. Never checks a
-token; who calls has done so.
+when the issuer has verified it and may vouch for its domain, and that nobody is made unless the
+caller says so. Never checks a token; who calls has done so.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from uuid import UUID
 
 from serai.core.errors import Code, SeraiError
 from serai.gate import people
-from serai.gate.id_tokens import IdToken
+from serai.gate.id_tokens import SUBJECT, IdToken
+from serai.gate.issuers import check_issuer
 from serai.shard.connection import Connection
 from serai.shard.queries import load_queries
 
@@ -50,9 +51,40 @@ async def user_of_identity(
         user_id = await _user_of_email(directory, token, create=create, now=now)
         if user_id is None:
             break
-        if await _link(directory, token, user_id, now):
+        if await directory.fetchval(
+            _SQL["link_identity"], token.issuer, token.subject, user_id, now, now
+        ):
             return user_id
     raise SeraiError(Code.IDENTITY_UNKNOWN)
+
+
+async def link(
+    directory: Connection, *, user_id: UUID, issuer: str, subject: str, now: datetime
+) -> bool:
+    """Say that the identity is the user's, by an operator; False if it was so already.
+
+    Raises:
+        SeraiError: `fields_invalid` for what no token could name; `not_unique` if the identity is
+            another user's, or the user has another one of this issuer.
+    """
+    try:
+        check_issuer(issuer)
+    except ValueError as error:
+        raise SeraiError(Code.FIELDS_INVALID, errors=(("issuer", f"is wrong: {error}"),)) from None
+    if SUBJECT.fullmatch(subject) is None:
+        raise SeraiError(Code.FIELDS_INVALID, errors=(("subject", "is no `sub` of a token"),))
+    if await directory.fetchval(_SQL["link_identity"], issuer, subject, user_id, now, None):
+        return True
+    if await directory.fetchval(_SQL["user_of_identity"], issuer, subject) == user_id:
+        return False
+    reason = "is another user's, or the user has another one there: `serai user unlink` forgets it"
+    raise SeraiError(Code.NOT_UNIQUE, errors=(("subject", reason),))
+
+
+async def issuers_of(directory: Connection, user_id: UUID) -> list[str]:
+    """Return the issuers at which the user has an identity."""
+    rows = await directory.fetch(_SQL["identities_of_user"], user_id)
+    return [row["issuer"] for row in rows]
 
 
 async def unlink(directory: Connection, *, user_id: UUID, now: datetime) -> tuple[list[str], int]:
@@ -81,10 +113,3 @@ async def _user_of_email(
         # Somebody made the user meanwhile.
         found = await people.user_of_email(directory, email)
     return None if found is None else found[0].user_id
-
-
-async def _link(directory: Connection, token: IdToken, user_id: UUID, now: datetime) -> bool:
-    found = await directory.fetchval(
-        _SQL["link_identity"], token.issuer, token.subject, user_id, now
-    )
-    return found is not None

@@ -14,9 +14,20 @@ RETURNING e.user_id;
 
 -- name: link_identity
 INSERT INTO serai_directory.external_identity (issuer, subject, user_id, linked_at, last_used_at)
-VALUES ($1, $2, $3, $4, $4)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT DO NOTHING
 RETURNING user_id;
+
+-- name: user_of_identity
+SELECT user_id
+FROM serai_directory.external_identity
+WHERE issuer = $1 AND subject = $2;
+
+-- name: identities_of_user
+SELECT issuer
+FROM serai_directory.external_identity
+WHERE user_id = $1
+ORDER BY issuer;
 
 -- name: lock_user
 -- Waits for every link and every sign-in of the user that has begun: what refers to a user holds FOR KEY SHARE.

@@ -38,8 +38,8 @@ ALGORITHMS: Final[Mapping[str, tuple[str, str | None]]] = {
     "Ed25519": ("OKP", "Ed25519"),
 }
 """Algorithm -> type and curve of its keys. None with a shared secret: who can verify could sign."""
+SUBJECT: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _FORM: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-_SUBJECT: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _KID_CHARS_MAX: Final = 200
 _AUDIENCES_MAX: Final = 20
 
@@ -70,6 +70,7 @@ class Claims(msgspec.Struct, frozen=True):
     nbf: int | float | None = None
     email: str | None = None
     email_verified: bool | str | None = None
+    hd: str | None = None
     name: str | None = None
 
 
@@ -78,7 +79,8 @@ class IdToken:
     """A token that was believed.
 
     Attributes:
-        verified_email: None unless the issuer says that it has verified it.
+        verified_email: None unless the issuer says that it has verified it, and may vouch for its
+            domain.
         signed_sha256: of the signed part; equal for tokens that are one.
         forget_at: from then on the token is too old to be believed.
     """
@@ -141,14 +143,13 @@ class ReadToken:
         _check_times(claims, now.timestamp())
         if not hmac.compare_digest(claims.nonce.encode(), s256(nonce_verifier).encode()):
             raise NotBelieved("nonce is not of this verifier")
-        if claims.iss != issuer.issuer or _SUBJECT.fullmatch(claims.sub) is None:
+        if claims.iss != issuer.issuer or SUBJECT.fullmatch(claims.sub) is None:
             raise NotBelieved("iss or sub is not valid")
         until = min(claims.exp, claims.iat + ID_TOKEN_AGE_SECONDS_MAX) + CLOCK_SKEW_SECONDS_MAX
         return IdToken(
             issuer=claims.iss,
             subject=claims.sub,
-            # Apple writes the word.
-            verified_email=claims.email if claims.email_verified in (True, "true") else None,
+            verified_email=_verified_email(claims, issuer),
             name=claims.name or "",
             signed_sha256=self._signed_sha256,
             forget_at=datetime.fromtimestamp(until, tz=UTC),
@@ -187,6 +188,13 @@ def _named_key(header: dict[str, object]) -> tuple[str, str]:
     if "crit" in header or "b64" in header:
         raise NotBelieved("crit is not understood")
     return kid, algorithm
+
+
+def _verified_email(claims: Claims, issuer: TrustedIssuer) -> str | None:
+    # Apple writes the word.
+    if claims.email is None or claims.email_verified not in (True, "true"):
+        return None
+    return claims.email if issuer.vouches_for(claims.email, claims.hd) else None
 
 
 def _check_audience(claims: Claims, issuer: TrustedIssuer) -> None:

@@ -96,9 +96,10 @@ def _oidc_operations() -> list[Operation]:
             " provider's library. It makes a secret for each sign-in (`nonceVerifier`, 43 to 128"
             " characters), sends base64url(SHA-256(secret)) as `nonce` to the provider, and the"
             " secret here. A token opens one session, within 10 minutes of its issue. The first"
-            " time, the e-mail that the provider has verified tells whose identity it is; from then"
-            " on, issuer and subject do. Believed are the issuers of `SERAI_OIDC_ISSUERS`; without"
-            " any, the answer is `oidc_off`.",
+            " time, the e-mail that the provider has verified tells whose identity it is, if the"
+            " settings let the provider vouch for its domain; otherwise an operator links it. From"
+            " then on, issuer and subject do. Believed are the issuers of `SERAI_OIDC_ISSUERS`;"
+            " without any, the answer is `oidc_off`.",
             request=OidcRequest,
             request_example={
                 "idToken": "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ...",

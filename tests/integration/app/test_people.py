@@ -149,16 +149,24 @@ async def test_a_user_signed_out_by_command_is_out_on_every_device_and_may_come_
 
 
 async def test_identities_are_forgotten_by_command_and_the_sessions_end(
-    api: Api, house: House, shell: Shell, fleet: tuple[str, str]
+    api: Api, house: House, shell: Shell
 ) -> None:
-    phone = await api.sign_in(house.owner, house.password)
-    with psycopg.connect(fleet[0], autocommit=True) as directory:
-        directory.execute(
-            "INSERT INTO serai_directory.external_identity (issuer, subject, user_id)"
-            " SELECT i, 'owner', user_id FROM serai_directory.users,"
-            " unnest(ARRAY['https://b.example', 'https://a.example']) i WHERE email = %s",
-            (house.owner,),
-        )
+    for issuer in ("https://b.example", "https://a.example"):
+        told = shell.ok("user", "link", house.owner, issuer, house.key)
+        assert told.err == f"{house.owner} signs in as {house.key} at {issuer}\n"
+    again = shell.ok("user", "link", house.owner, "https://a.example", house.key, "--json").json
+    assert (again["issuer"], again["subject"]) == ("https://a.example", house.key)
+    other = shell.run("user", "link", house.owner, "https://a.example", "another")
+    assert (other.status, "another user's" in other.err) == (1, True)
+    # A new password does not shut out who came in by an identity, and says so.
+    told = shell.ok("user", "password", house.owner)
+    assert told.err.endswith(
+        "at https://a.example, https://b.example."
+        f" To forget these: serai user unlink {house.owner}\n"
+    )
+    changed = shell.ok("user", "password", house.owner, "--json").json
+    assert changed["linked"] == ["https://a.example", "https://b.example"]
+    phone = await api.sign_in(house.owner, changed["password"])
     done = shell.ok("user", "unlink", house.owner, "--json").json
     assert done["unlinked"] == ["https://a.example", "https://b.example"]
     assert (done["email"], done["sessions_ended"]) == (house.owner, 1)
@@ -166,6 +174,7 @@ async def test_identities_are_forgotten_by_command_and_the_sessions_end(
     assert status == 401
     told = shell.ok("user", "unlink", house.owner)
     assert told.err == f"{house.owner}: identities forgotten: 0; sessions ended: 0\n"
+    assert "unlink" not in shell.ok("user", "password", house.owner).err
     assert shell.run("user", "unlink", f"no-{house.owner}").status == 1
 
 

@@ -104,7 +104,9 @@ _PEOPLE: Final[dict[str, Arguments]] = {
 }
 _EXTERNAL: Final[dict[str, Arguments]] = {
     "use_identity": ("https://id.example.com", "1", _NOW),
-    "link_identity": ("https://id.example.com", "new", USER, _NOW),
+    "link_identity": ("https://id.example.com", "new", USER, _NOW, _NOW),
+    "user_of_identity": ("https://id.example.com", "1"),
+    "identities_of_user": (USER,),
     "lock_user": (USER,),
     "unlink_identities": (USER,),
     "create_user": ("new@example.com", "New", _NOW),

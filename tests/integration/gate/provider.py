@@ -32,19 +32,21 @@ class Provider:
         keys: kid -> key, as they are published.
         asked: paths that were asked for, in order.
         answer: what to do instead of publishing the keys.
+        domains: that it may vouch for.
     """
 
     clock: SetClock
     keys: dict[str, PrivateKey] = field(default_factory=lambda: {"k1": private_key("RSA")})
     asked: list[str] = field(default_factory=list)
     answer: Answer | None = None
+    domains: frozenset[str] = frozenset({"example.org"})
     url: str = ""
     came: asyncio.Event = field(default_factory=asyncio.Event)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def trusted(self) -> TrustedIssuer:
-        return TrustedIssuer(self.url, f"{self.url}/keys", frozenset({APP, WEB}))
+        return TrustedIssuer(self.url, f"{self.url}/keys", frozenset({APP, WEB}), self.domains)
 
     def token(self, *, kid: str = "k1", alg: str = "RS256", **changes: Any) -> str:
         """Return a token of this moment."""

@@ -292,7 +292,8 @@ async def test_without_a_verified_e_mail_of_a_user_nobody_is_let_in_or_made(
     # An address that is a user's and one that is nobody's get the same words.
     assert str(refused.value) == (
         "Nobody here has this identity."
-        " Ask to be added under the e-mail that the provider has verified."
+        " Ask an operator to add you under the e-mail that the provider has verified, or to link"
+        " your identity."
     )
     assert await links(door.house) == []
     assert await door.house.sql("SELECT user_id FROM serai_directory.users") == users
@@ -318,6 +319,52 @@ async def test_an_address_that_only_folds_to_a_users_address_neither_leads_there
     assert await door.refused(token) is Code.IDENTITY_UNKNOWN
     assert await links(house) == []
     assert await house.sql("SELECT user_id FROM serai_directory.users") == users
+
+
+@pytest.mark.parametrize("create_users", [False, True])
+async def test_an_issuer_takes_over_no_account_outside_its_domains(
+    door: Door, *, create_users: bool
+):
+    house, door.provider.domains = door.house, frozenset({"elsewhere.example"})
+    door.service = await open_service(
+        house.pool,
+        house.clock,
+        house.memberships,
+        issuers=(door.provider.trusted,),
+        create_users=create_users,
+    )
+    for email in ("ana@example.org", "new@example.org"):
+        token = door.provider.token(email=email)
+        assert await door.refused(token) is Code.IDENTITY_UNKNOWN
+    assert await links(house) == []
+    assert len(await house.sql("SELECT 1 FROM serai_directory.users")) == 2
+    door.service.close()
+
+
+async def test_an_operator_links_who_has_no_verified_e_mail(door: Door):
+    house, issuer = door.house, door.provider.url
+    token = door.provider.token(email_verified=None)
+    assert await door.refused(token) is Code.IDENTITY_UNKNOWN
+    now = house.clock.now()
+    subject = "ana-at-the-issuer"
+    async with house.pool.connection() as operator:
+        for changed in (True, False):
+            assert changed is await external.link(
+                operator, user_id=house.ana, issuer=issuer, subject=subject, now=now
+            )
+        assert await external.issuers_of(operator, house.ana) == [issuer]
+        for user_id, other, code in (
+            (house.ben, subject, Code.NOT_UNIQUE),
+            (house.ana, "another-of-hers", Code.NOT_UNIQUE),
+            (house.ben, "", Code.FIELDS_INVALID),
+        ):
+            linking = external.link(
+                operator, user_id=user_id, issuer=issuer, subject=other, now=now
+            )
+            assert await code_of(linking) is code
+    answer = await door.sign_in(token)
+    assert (await house.caller(answer.access_token)).user_id == house.ana
+    assert await links(house) == [(subject, house.ana)]
 
 
 async def test_an_address_that_the_issuer_gave_to_somebody_else_does_not_lead_to_the_account(

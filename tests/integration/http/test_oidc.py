@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import pytest_asyncio
 
 from integration.app.programs import free_port
 from integration.gate.provider import Provider, provider
-from integration.http.house import Answer, Api, Inn
+from integration.http.house import Answer, Api, Inn, make_inn
 from integration.http.serving import Server, running
 from unit.gate.made_tokens import APP, VERIFIER, WEB, mac_with_public_key, private_key, unsigned
 from unit.gate.support import SetClock
@@ -45,7 +46,9 @@ def believing(
     """A server with a provider in its settings, which need not run for the server to start."""
     log: Path = tmp_path_factory.mktemp("believing") / "log"
     issuer = f"http://127.0.0.1:{provider_port}"
-    with running(log, fleet[0], SERAI_OIDC_ISSUERS=f"{issuer} {issuer}/keys {APP} {WEB}") as made:
+    with running(
+        log, fleet[0], SERAI_OIDC_ISSUERS=f"{issuer} {issuer}/keys {APP} {WEB} @example.com"
+    ) as made:
         yield made
 
 
@@ -58,13 +61,21 @@ async def door(believing: Server, provider_port: int) -> AsyncIterator[Door]:
         yield Door(believing, made, Api(session, believing.url, None))
 
 
-async def test_who_is_known_by_e_mail_signs_in_and_the_token_is_used_up(door: Door, inn: Inn):
-    token = door.provider.token(sub=inn.key, email=inn.email)
+async def test_who_is_known_by_e_mail_signs_in_and_the_token_is_used_up(
+    door: Door, fleet: tuple[str, str]
+):
+    key = f"inn-{secrets.token_hex(4)}"
+    email = f"{key}@example.com"
+    inn = await make_inn(fleet[0], key, (email, "front_desk"))
+    # The owner's e-mail is of a domain that the provider may not vouch for.
+    usurper = await door.sign_in(door.provider.token(sub="usurper", email=inn.email))
+    assert (usurper.status, usurper.code) == (403, "identity_unknown")
+    token = door.provider.token(sub=key, email=email)
     answer = await door.sign_in(token, organisation=inn.org_id)
     assert answer.status == 200, answer
     assert answer.headers["Cache-Control"] == "no-store"
     mine = Api(door.api.session, door.server.url, answer.json["accessToken"])
-    assert (await mine("GET", "/v1/me")).json["email"] == inn.email
+    assert (await mine("GET", "/v1/me")).json["email"] == email
     again = await door.sign_in(token, organisation=inn.org_id)
     assert (again.status, again.code) == (401, "id_token_invalid")
     assert again.headers["WWW-Authenticate"] == "Bearer"

@@ -35,7 +35,7 @@ from unit.gate.made_tokens import (
 )
 from unit.gate.support import START
 
-TRUSTED = TrustedIssuer(ISSUER, f"{ISSUER}/keys", frozenset({APP, WEB}))
+TRUSTED = TrustedIssuer(ISSUER, f"{ISSUER}/keys", frozenset({APP, WEB}), frozenset({"example.org"}))
 ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -226,6 +226,15 @@ def test_an_e_mail_counts_only_if_the_issuer_has_verified_it(says: Any, *, verif
     token = believed(signed(claims(email_verified=says)))
     assert (token.verified_email == "ana@example.org") is verified
     assert believed(signed(claims(email=None))).verified_email is None
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["ana@example.com", "ana@sub.example.org", "ana@notexample.org", "a@example.org@b.example", ""],
+)
+def test_an_e_mail_of_a_domain_that_is_not_the_issuers_counts_for_nothing(email: str):
+    assert believed(signed(claims(email=email))).verified_email is None
+    assert believed(signed(claims(email="Ana@Example.ORG"))).verified_email == "Ana@Example.ORG"
 
 
 def test_a_token_is_remembered_until_nobody_could_believe_it_any_more():

@@ -21,10 +21,50 @@ def test_a_setting_names_the_issuer_its_keys_and_its_clients():
     assert parse_issuers([]) == ()
 
 
+def test_a_setting_names_the_domains_that_the_issuer_may_vouch_for():
+    [issuer] = parse_issuers(["https://a.example https://a.example/keys app @Hotel.com web @b.co"])
+    assert (issuer.clients, issuer.domains) == ({"app", "web"}, {"hotel.com", "b.co"})
+    assert issuer.vouches_for("ana@HOTEL.com", None)
+    assert not issuer.vouches_for("ana@gmail.com", "gmail.com")
+
+
+def test_an_issuer_without_domains_vouches_for_nobody():
+    issuer = TrustedIssuer.parse("https://id.example.org https://id.example.org/keys app")
+    for email in ("ana@example.org", "ana@id.example.org", "ana@", "", "app"):
+        assert not issuer.vouches_for(email, "example.org")
+
+
+@pytest.mark.parametrize(
+    ("email", "hosted", "vouched"),
+    [
+        ("ana@gmail.com", None, True),
+        ("ana@hotel.com", "hotel.com", True),
+        ("ana@hotel.com", "Hotel.com", True),
+        ("ana@hotel.com", None, False),
+        ("ana@hotel.com", "", False),
+        ("ana@hotel.com", "thief.example", False),
+        ("ana@thief.example", "thief.example", False),
+    ],
+)
+def test_google_vouches_for_its_own_mail_and_for_domains_that_it_hosts(
+    email: str, hosted: str | None, *, vouched: bool
+):
+    google = TrustedIssuer.parse(
+        "https://accounts.google.com https://www.googleapis.com/oauth2/v3/certs app"
+        " @gmail.com @hotel.com"
+    )
+    assert google.vouches_for(email, hosted) is vouched
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
+        "https://id.example.org https://id.example.org/keys @example.org",
+        "https://id.example.org https://id.example.org/keys app @",
+        "https://id.example.org https://id.example.org/keys app @example",
+        "https://id.example.org https://id.example.org/keys app @*.example.org",
+        "https://id.example.org https://id.example.org/keys app ana@example.org @b@example.org",
         "https://id.example.org",
         "https://id.example.org https://id.example.org/keys",
         "id.example.org https://id.example.org/keys app",
