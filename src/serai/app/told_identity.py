@@ -1,15 +1,15 @@
 """Identity as the recorder hears of it.
 
 Owns two things that are told: whom a request is for, noted on its exchange, and how sign-ins and
-refreshes end. Promises that identity itself behaves as without it. Never keeps a form: what was
-sent holds passwords and tokens.
+refreshes end (guesses at the old password of a change are sign-ins that fail). Promises that
+identity itself behaves as without it. Never keeps a form: what was sent holds passwords and tokens.
 """
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from serai.core.errors import SeraiError
+from serai.core.errors import Code, SeraiError
 from serai.gate.caller import Caller
 from serai.http.services import Callers, Grants, IdentityRoutes
 from serai.telemetry.exchange import CURRENT
@@ -72,7 +72,13 @@ class ToldIdentity:
     async def change_password(
         self, caller: Caller, request: PasswordRequest, *, address: str
     ) -> TokenAnswer:
-        return await self._inner.change_password(caller, request, address=address)
+        """Change the password, and tell of a guess: this door has the lock of the sign-in."""
+        try:
+            return await self._inner.change_password(caller, request, address=address)
+        except SeraiError as error:
+            if error.code in (Code.CREDENTIALS, Code.RATE_LIMITED):
+                self._recorder.signed_in(error.code.text)
+            raise
 
     async def me(self, caller: Caller) -> MeAnswer:
         return await self._inner.me(caller)
@@ -97,9 +103,15 @@ class _ToldCallers:
         self._inner = inner
 
     async def resolve(self, authorization: str | None) -> Caller:
-        caller = await self._inner.resolve(authorization)
-        exchange = CURRENT.get()
-        if exchange is not None:
-            exchange.org_id, exchange.user_id = caller.org_id, caller.user_id
-            exchange.machine = caller.machine
-        return caller
+        return _noted(await self._inner.resolve(authorization))
+
+    async def resolve_own(self, authorization: str | None) -> Caller:
+        return _noted(await self._inner.resolve_own(authorization))
+
+
+def _noted(caller: Caller) -> Caller:
+    exchange = CURRENT.get()
+    if exchange is not None:
+        exchange.org_id, exchange.user_id = caller.org_id, caller.user_id
+        exchange.machine = caller.machine
+    return caller

@@ -1,8 +1,9 @@
 """Who asks: from the `Authorization` header to the caller.
 
 Owns the one door of every request. Promises that what passes has an organisation, a user (or a
-machine) and a grant, and that all else ends in one of three errors: `access_expired` (refresh),
-`forbidden` (no role in the organisation), `unauthenticated`. Nothing is open by default: there is
+machine) and a grant (an empty one only for what people do to their own sign-in), and that all else
+ends in one of three errors: `access_expired` (refresh), `forbidden` (no role in the organisation),
+`unauthenticated`. Nothing is open by default: there is
 no path through here without a credential. Never decides whether the caller may do what it asks.
 """
 
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from serai.core.errors import Code, SeraiError
 from serai.core.limits import AUTHORIZATION_CHARS_MAX
-from serai.gate.access import AccessTokens
+from serai.gate.access import AccessClaims, AccessTokens
 from serai.gate.api_keys import PREFIX, ApiKeys
 from serai.gate.caller import Caller, Grant
 from serai.gate.grants import GrantCache
@@ -69,16 +70,31 @@ class Identity:
         credential = _credential(authorization)
         if credential.startswith(PREFIX):
             return await self._machine(credential)
-        return await self._person(credential)
+        claims = await self._session(credential)
+        grant = await self._grant(claims.org, claims.sub)
+        caller = Caller(claims.org, claims.sub, grant, self._vertical, device_id=claims.sid)
+        return _admitted(caller)
 
-    async def _person(self, token: str) -> Caller:
+    async def resolve_own(self, authorization: str | None) -> Caller:
+        """Return the caller for what anybody who is signed in may do to their own sign-in, also
+        without a role: their grant is not read, and empty.
+
+        Raises:
+            SeraiError: as `resolve`, but `forbidden` for a machine only.
+        """
+        credential = _credential(authorization)
+        if credential.startswith(PREFIX):
+            return await self._machine(credential)
+        claims = await self._session(credential)
+        grant = Grant.from_memberships(self._vertical, 0, ())
+        return Caller(claims.org, claims.sub, grant, self._vertical, device_id=claims.sid)
+
+    async def _session(self, token: str) -> AccessClaims:
         self._tokens.use(await self._mirror.fresh())
         claims = self._tokens.verify(token)
         if self._mirror.has_ended(claims.sid):
             raise SeraiError(Code.UNAUTHENTICATED)
-        grant = await self._grant(claims.org, claims.sub)
-        caller = Caller(claims.org, claims.sub, grant, self._vertical, device_id=claims.sid)
-        return _admitted(caller)
+        return claims
 
     async def _machine(self, text: str) -> Caller:
         key = await self._api_keys.resolve(text)

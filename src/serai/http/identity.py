@@ -65,7 +65,7 @@ async def sign_out(request: Request, services: HttpServices, _: str) -> Reply:
 
 async def change_password(request: Request, services: HttpServices, _: str) -> Reply:
     """Give the caller a new password."""
-    caller = await services.identity.identity.resolve(request.headers.get("authorization"))
+    caller = await services.identity.identity.resolve_own(request.headers.get("authorization"))
     form = await _form(request, services, _password_decoder)
     told = await services.identity.change_password(caller, form, address=request.address)
     return json_reply(told)

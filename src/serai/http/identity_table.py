@@ -133,7 +133,8 @@ def _own_operations() -> list[Operation]:
             doc="Every session of the user ends, this one too. The answer has the tokens of a new"
             " session on this device, in the same organisation; access tokens of the others work"
             " for 5 seconds at most. A device that loses the answer signs in with the new password."
-            " Attempts count with those to sign in. An API key has no password.",
+            " Attempts count with those to sign in. Nobody needs a role for it. An API key has no"
+            " password.",
             request=PasswordRequest,
             request_example={
                 "oldPassword": "correct horse battery",

@@ -46,6 +46,10 @@ class Callers(Protocol):
         """Return the caller, or raise an error of the catalogue."""
         ...
 
+    async def resolve_own(self, authorization: str | None) -> Caller:
+        """Return the caller, who needs no role, or raise an error of the catalogue."""
+        ...
+
 
 class Grants(Protocol):
     """Remembers grants for a moment."""

@@ -165,7 +165,8 @@ REFUSALS: Final = _counter(
 
 SIGN_INS: Final = _counter(
     "serai_sign_ins_total",
-    "Sign-ins, by outcome: `ok` or the error's code.",
+    "Sign-ins, by outcome: `ok` or the error's code. A wrong old password at a change of it, and"
+    " one try too many there, count as well.",
     "`credentials` and `rate_limited` that jump are somebody guessing passwords.",
     "outcome",
 )

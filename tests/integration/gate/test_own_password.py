@@ -9,11 +9,13 @@ from uuid import UUID
 import pytest
 
 from integration.gate.conftest import INN, MILL, PASSWORD, House, open_service
+from serai.app.told_identity import ToldIdentity
 from serai.core.errors import Code, SeraiError
 from serai.gate import people
 from serai.gate.caller import Caller
 from serai.shard.pools import PinnedPool
 from serai.shard.role import RequestRole
+from serai.telemetry.recorder import Recorder
 from serai.wire.identity import (
     ApiKeyRequest,
     PasswordRequest,
@@ -132,6 +134,28 @@ async def test_a_thief_with_an_access_token_guesses_as_often_as_at_the_sign_in(h
     assert house.service.passwords.checked == checked
     house.clock.advance(30)
     assert (await change(house, ana)).access_token is not None
+
+
+class Heard(Recorder):
+    """What the recorder was told of sign-ins."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def signed_in(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+
+async def test_guesses_at_the_old_password_are_told_as_sign_ins_that_failed(house: House):
+    _, ana = await signed_in(house)
+    heard = Heard()
+    told = ToldIdentity(house.service, heard)
+    for old, new in [(PASSWORD, "short"), *((f"guess {n}", NEW) for n in range(10))]:
+        request = PasswordRequest(old_password=old, new_password=new)
+        with pytest.raises(SeraiError):
+            await told.change_password(ana, request, address="192.0.2.1")
+    # A weak new password is no guess; the sign-in of the test itself was the first of ten tries.
+    assert heard.outcomes == ["credentials"] * 9 + ["rate_limited"]
 
 
 @pytest.mark.parametrize(

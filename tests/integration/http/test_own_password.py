@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any
 
 import aiohttp
 import pytest
 
-from integration.http.house import Answer, Api, Inn
+from integration.http.house import Answer, Api, Inn, make_inn, token_for
 from integration.http.serving import Server
+from serai.app.people import new_password_for, user_id_of
+from serai.app.runtime import open_runtime
+from serai.app.settings import Settings
 
 NEW = "another long password"
 
@@ -56,6 +60,30 @@ async def test_a_wrong_old_password_is_refused_until_the_attempts_are_used_up(ap
     assert (answer.status, answer.code) == (429, "rate_limited")
     assert 1 <= int(answer.headers["Retry-After"]) <= 30
     assert (await api("GET", "/v1/me")).status == 200
+
+
+async def test_who_has_lost_the_last_role_still_changes_the_password(
+    server: Server, fleet: tuple[str, str], api: Api
+):
+    key = f"inn-{secrets.token_hex(4)}"
+    email = f"clerk@{key}.example"
+    inn = await make_inn(fleet[0], key, (email, "front_desk"))
+    settings = Settings(directory_url=fleet[0], pool_min=1, pool_max=4)
+    async with open_runtime(settings, as_owner=True) as runtime:
+        user_id = await user_id_of(runtime, email)
+        assert user_id is not None
+        password = await new_password_for(runtime, user_id)
+    owner = Api(api.session, server.url, await token_for(api.session, server.url, inn))
+    clerk = Inn(key, inn.org_id, email, password)
+    mine = Api(api.session, server.url, await token_for(api.session, server.url, clerk))
+    rows = (await owner("GET", "/v1/memberships")).json["rows"]
+    [row] = [row["id"] for row in rows if row["data"]["user_id"] == str(user_id)]
+    assert (await owner("DELETE", f"/v1/memberships/{row}")).status == 200
+    # The server has not seen the clerk yet, so no older grant of theirs is remembered.
+    assert (await mine("GET", "/v1/me")).code == "forbidden"
+    assert (await change(mine, "a wrong password")).code == "credentials"
+    assert (await change(mine, password)).status == 200
+    assert (await sign_in(server, api.session, clerk, NEW))["refreshToken"]
 
 
 async def test_an_api_key_changes_no_password(api: Api, inn: Inn, server: Server):

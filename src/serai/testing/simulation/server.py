@@ -98,6 +98,10 @@ class _Identity:
         assert authorization is not None, "devices say who they are"
         return await self.caller(UUID(authorization.removeprefix("Bearer ")))
 
+    async def resolve_own(self, authorization: str | None) -> Caller:
+        """Return the caller whose id is in the header."""
+        return await self.resolve(authorization)
+
     async def caller(self, user: UUID) -> Caller:
         """Return the caller of a user."""
         if user in self.signed_out:
