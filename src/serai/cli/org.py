@@ -233,12 +233,7 @@ async def _unlink(email: str, *, as_json: bool) -> int:
         issuers, ended = await unlink_identities(runtime, user_id)
     if as_json:
         print_json(
-            {
-                "user_id": str(user_id),
-                "email": email,
-                "unlinked": issuers,
-                "sessions_ended": ended,
-            }
+            {"user_id": str(user_id), "email": email, "unlinked": issuers, "sessions_ended": ended}
         )
     else:
         console.print(f"{email}: identities forgotten: {len(issuers)}; sessions ended: {ended}")

@@ -6,12 +6,14 @@ one, a user of both, on real PostgreSQL. Each test has its own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import pytest
 import pytest_asyncio
 
+from integration.gate.provider import Provider, provider
 from serai.core.errors import Code, SeraiError
 from serai.gate import people
 from serai.gate.caller import Caller
@@ -21,7 +23,8 @@ from serai.gate.service import IdentityService, IdentitySettings
 from serai.ports.store import Store
 from serai.shard.connection import Connection
 from serai.shard.pools import PinnedPool
-from serai.wire.identity import SignInRequest, TokenAnswer
+from serai.wire.identity import OidcRequest, SignInRequest, TokenAnswer
+from unit.gate.made_tokens import VERIFIER
 from unit.gate.support import VERTICAL, Memberships, SetClock
 
 INN, MILL = 7, 8
@@ -117,3 +120,57 @@ async def house(migrated_database: str) -> AsyncIterator[House]:
         memberships.give(MILL, ben, ("manager", None))
         yield House(pool, clock, service, ana, ben, memberships)
         service.close()
+
+
+@dataclass
+class Door:
+    """The house, a provider that it believes, and the service that does."""
+
+    house: House
+    provider: Provider
+    service: IdentityService
+
+    def sign_in(
+        self,
+        token: str | None = None,
+        *,
+        verifier: str = VERIFIER,
+        organisation: int | str | None = None,
+        device_id: UUID | None = None,
+        address: str = "192.0.2.1",
+    ) -> Awaitable[TokenAnswer]:
+        request = OidcRequest(
+            id_token=self.provider.token() if token is None else token,
+            nonce_verifier=verifier,
+            organisation=organisation,
+            device_id=device_id,
+        )
+        return self.service.sign_in_oidc(request, address=address)
+
+    async def refused(
+        self, token: str, *, verifier: str = VERIFIER, address: str = "192.0.2.1"
+    ) -> Code:
+        return await code_of(self.sign_in(token, verifier=verifier, address=address))
+
+
+async def code_of(attempt: Awaitable[object]) -> Code:
+    with pytest.raises(SeraiError) as refused:
+        await attempt
+    return refused.value.code
+
+
+@pytest_asyncio.fixture
+async def door(house: House) -> AsyncIterator[Door]:
+    async with provider(house.clock) as made:
+        service = await open_service(
+            house.pool, house.clock, house.memberships, issuers=(made.trusted,)
+        )
+        yield Door(house, made, service)
+        service.close()
+
+
+async def links(house: House) -> list[tuple[object, object]]:
+    rows = await house.sql(
+        "SELECT subject, user_id FROM serai_directory.external_identity ORDER BY subject"
+    )
+    return [(row["subject"], row["user_id"]) for row in rows]

@@ -5,24 +5,16 @@ identity it is, what is made of it, and what attackers try.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 
-from integration.gate.conftest import INN, MILL, House, open_service
-from integration.gate.provider import Provider, provider
+from integration.gate.conftest import INN, MILL, Door, House, code_of, links, open_service
+from integration.gate.provider import provider
 from serai.core.errors import Code, SeraiError
 from serai.gate import external, people
-from serai.gate.id_tokens import ReadToken
-from serai.gate.issuer_keys import parsed_keys
-from serai.gate.service import IdentityService
-from serai.gate.sessions import open_session_of_identity
 from serai.shard.connection import PostgresError
 from serai.shard.pools import PinnedPool
 from serai.shard.role import RequestRole
@@ -38,60 +30,6 @@ from unit.gate.made_tokens import (
 )
 
 PHONE = UUID("0198c0de-0000-7000-8000-00000000000d")
-
-
-@dataclass
-class Door:
-    """The house, a provider that it believes, and the service that does."""
-
-    house: House
-    provider: Provider
-    service: IdentityService
-
-    def sign_in(
-        self,
-        token: str | None = None,
-        *,
-        verifier: str = VERIFIER,
-        organisation: int | str | None = None,
-        device_id: UUID | None = None,
-        address: str = "192.0.2.1",
-    ) -> Awaitable[TokenAnswer]:
-        request = OidcRequest(
-            id_token=self.provider.token() if token is None else token,
-            nonce_verifier=verifier,
-            organisation=organisation,
-            device_id=device_id,
-        )
-        return self.service.sign_in_oidc(request, address=address)
-
-    async def refused(
-        self, token: str, *, verifier: str = VERIFIER, address: str = "192.0.2.1"
-    ) -> Code:
-        return await code_of(self.sign_in(token, verifier=verifier, address=address))
-
-
-async def code_of(attempt: Awaitable[object]) -> Code:
-    with pytest.raises(SeraiError) as refused:
-        await attempt
-    return refused.value.code
-
-
-@pytest_asyncio.fixture
-async def door(house: House) -> AsyncIterator[Door]:
-    async with provider(house.clock) as made:
-        service = await open_service(
-            house.pool, house.clock, house.memberships, issuers=(made.trusted,)
-        )
-        yield Door(house, made, service)
-        service.close()
-
-
-async def links(house: House) -> list[tuple[object, object]]:
-    rows = await house.sql(
-        "SELECT subject, user_id FROM serai_directory.external_identity ORDER BY subject"
-    )
-    return [(row["subject"], row["user_id"]) for row in rows]
 
 
 async def test_the_first_sign_in_links_by_verified_e_mail_and_later_ones_by_subject(door: Door):
@@ -321,61 +259,6 @@ async def test_an_address_that_only_folds_to_a_users_address_neither_leads_there
     assert await house.sql("SELECT user_id FROM serai_directory.users") == users
 
 
-@pytest.mark.parametrize("create_users", [False, True])
-async def test_an_issuer_takes_over_no_account_outside_its_domains(
-    door: Door, *, create_users: bool
-):
-    house, door.provider.domains = door.house, frozenset({"elsewhere.example"})
-    door.service = await open_service(
-        house.pool,
-        house.clock,
-        house.memberships,
-        issuers=(door.provider.trusted,),
-        create_users=create_users,
-    )
-    for email in ("ana@example.org", "new@example.org"):
-        token = door.provider.token(email=email)
-        assert await door.refused(token) is Code.IDENTITY_UNKNOWN
-    assert await links(house) == []
-    assert len(await house.sql("SELECT 1 FROM serai_directory.users")) == 2
-    door.service.close()
-
-
-async def test_an_operator_links_who_has_no_verified_e_mail(door: Door):
-    house, issuer = door.house, door.provider.url
-    token = door.provider.token(email_verified=None)
-    assert await door.refused(token) is Code.IDENTITY_UNKNOWN
-    now = house.clock.now()
-    subject = "ana-at-the-issuer"
-    async with house.pool.connection() as operator:
-        for changed in (True, False):
-            assert changed is await external.link(
-                operator, user_id=house.ana, issuer=issuer, subject=subject, now=now
-            )
-        assert await external.issuers_of(operator, house.ana) == [issuer]
-        for user_id, other, code in (
-            (house.ben, subject, Code.NOT_UNIQUE),
-            (house.ana, "another-of-hers", Code.NOT_UNIQUE),
-            (house.ben, "", Code.FIELDS_INVALID),
-        ):
-            linking = external.link(
-                operator, user_id=user_id, issuer=issuer, subject=other, now=now
-            )
-            assert await code_of(linking) is code
-    answer = await door.sign_in(token)
-    assert (await house.caller(answer.access_token)).user_id == house.ana
-    assert await links(house) == [(subject, house.ana)]
-
-
-async def test_an_address_that_the_issuer_gave_to_somebody_else_does_not_lead_to_the_account(
-    door: Door,
-):
-    await door.sign_in()
-    heir = door.provider.token(sub="another-person")
-    assert await door.refused(heir) is Code.IDENTITY_UNKNOWN
-    assert await links(door.house) == [("ana-at-the-issuer", door.house.ana)]
-
-
 async def test_subjects_of_two_issuers_are_two_identities(door: Door):
     async with provider(door.house.clock) as other:
         service = await open_service(
@@ -418,46 +301,6 @@ async def test_a_user_without_a_password_signs_in_by_identity_and_by_nothing_els
     for guess in ("", "a long enough one"):
         attempt = door.house.sign_in("cleo@example.org", guess)
         assert await code_of(attempt) is Code.CREDENTIALS
-
-
-async def test_an_unlinked_identity_is_out_and_links_anew(door: Door):
-    before = await door.sign_in()
-    async with door.house.pool.connection() as directory:
-        now = door.house.clock.now()
-        told = await external.unlink(directory, user_id=door.house.ana, now=now)
-    assert told == ([door.provider.url], 1)
-    door.house.clock.advance(5)
-    assert await code_of(door.house.caller(before.access_token)) is Code.UNAUTHENTICATED
-    heir = door.provider.token(sub="another-person")
-    assert (await door.house.caller((await door.sign_in(heir)).access_token)).user_id == (
-        door.house.ana
-    )
-
-
-@pytest.mark.parametrize("first", [True, False])
-async def test_to_unlink_waits_for_a_sign_in_that_has_begun_and_takes_it_back(
-    door: Door, *, first: bool
-):
-    house, now = door.house, door.house.clock.now()
-    if not first:
-        await door.sign_in()
-    read = ReadToken(door.provider.token())
-    key = parsed_keys(json.dumps(door.provider.jwks()).encode())["k1"]
-    token = read.believed(door.provider.trusted, key, VERIFIER, now)
-    async with house.pool.connection() as begun, house.pool.connection() as operator:
-        async with begun.transaction():
-            user_id = await external.user_of_identity(begun, token, create=False, now=now)
-            unlinking = asyncio.create_task(external.unlink(operator, user_id=house.ana, now=now))
-            while not unlinking.done() and not await house.sql(
-                "SELECT 1 FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ):
-                pass
-            await open_session_of_identity(
-                begun, user_id=user_id, org_id=INN, device_id=None, now=now
-            )
-        assert await unlinking == ([door.provider.url], 1 if first else 2)
-    assert await links(house) == []
 
 
 async def test_tries_from_one_address_are_limited_with_those_of_passwords(door: Door):
