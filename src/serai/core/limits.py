@@ -31,7 +31,7 @@ WRITE_ROWS_MAX: Final = 200
 """Rows that one write (one version) may change: a page may exceed its size by one write at most."""
 WRITE_READS_MAX: Final = 200
 """Rows in the read set of one write."""
-COALESCE_WRITES_MAX: Final = 256
+COALESCE_WRITES_MAX: Final = 128
 """Writes of one transaction of the coalescer on the request path."""
 COALESCE_CROWD: Final = 64
 """Writes that wait while a transaction is in flight before another one begins beside it: a

@@ -1,6 +1,6 @@
 """The coalescer: waiting writes of many organisations become one transaction.
 
-Owns the queue between requests and a shard. Promises: at most 256 writes or what is waiting, and no
+Owns the queue between requests and a shard. Promises: at most 128 writes or what is waiting, and no
 delay while nothing is in flight; one transaction in flight per organisation; writes of one
 organisation in the order of their arrival as far as rows allow, mutations of one device always in
 order; an answer for each write of its own, so a refused one never fails its neighbours. Never

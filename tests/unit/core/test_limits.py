@@ -26,7 +26,7 @@ def test_the_bounds_that_callers_were_told_are_the_bounds_that_hold() -> None:
 
 
 def test_a_coalesced_transaction_and_a_pool_are_what_was_measured() -> None:
-    assert limits.COALESCE_WRITES_MAX == 256
+    assert limits.COALESCE_WRITES_MAX == 128
     assert (limits.POOL_CONNECTIONS_MIN, limits.POOL_CONNECTIONS_MAX) == (5, 50)
     assert limits.POOL_WAIT_MS_MAX == 250
     assert limits.PAGE_ROWS_DEFAULT == 100
