@@ -16,7 +16,7 @@ from serai.bench import floors
 from serai.bench.cpu import Meter, Spent
 from serai.bench.figure import Figure, Load, rounded
 from serai.bench.rows import COLLECTION, ROW_BYTES, Rows
-from serai.bench.stage import Member, Stage, open_stage
+from serai.bench.stage import WORKERS, Member, Stage, open_stage
 from serai.client import AccessToken, Answer, HttpTransport, SyncClient
 from serai.core.limits import BULK_ROWS_MAX
 from serai.log.coalesce import Coalescer
@@ -49,7 +49,7 @@ def _bootstrap(
 ) -> list[Figure]:
     conditions = (
         f"{rows} rows of {ROW_BYTES} B of random letters, {size / 1e6:.1f} MB unpacked, loopback,"
-        f" one worker; client {client_seconds:.2f} s of processor time"
+        f" {WORKERS} workers; client {client_seconds:.2f} s of processor time"
     )
     server_seconds = spent.python_seconds + spent.postgres_seconds
     cpu = {

@@ -18,7 +18,7 @@ import msgspec
 from serai.bench.cpu import Meter, Spent, cpu_seconds
 from serai.bench.figure import Load
 from serai.bench.load import Outcome, Plan, Script
-from serai.bench.stage import Served, Stage
+from serai.bench.stage import WORKERS, Served, Stage
 
 WARM_SECONDS_MAX: Final = 2.0
 _LINE_BYTES_MAX: Final = 1 << 20
@@ -39,7 +39,7 @@ class Measured:
     def words(self, connections: int) -> str:
         """Return what is to be said of the load."""
         return (
-            f"{connections} connections, one worker, p50 {self.outcome.p50_ms:.1f} ms, p99"
+            f"{connections} connections, {WORKERS} workers, p50 {self.outcome.p50_ms:.1f} ms, p99"
             f" {self.outcome.p99_ms:.1f} ms, load client {self.load_us:.0f} us a request"
         )
 

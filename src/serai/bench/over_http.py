@@ -1,4 +1,4 @@
-"""Writes, pushes and pulls over HTTP, against `serai serve` with one worker.
+"""Writes, pushes and pulls over HTTP, against `serai serve` with two workers.
 
 Owns the figures that count requests. The load is a process of its own (`serai.bench.load`), whose
 processor time stands in the conditions and in no figure; the server's is that of the processes of

@@ -36,6 +36,8 @@ _DIRECTORY: Final = "serai_directory"
 _SHARD: Final = "serai_shard_1"
 _COUNTED: Final = {"shared_preload_libraries": "pg_stat_statements"}
 _POLL_SECONDS: Final = 0.02
+WORKERS: Final = 2
+"""Of the server: one for each core of the machine that the targets are for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,11 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def served(self) -> AsyncGenerator[Served]:
-        """Run `serai serve` with one worker over this stage."""
+        """Run `serai serve` over this stage."""
         port = free_port()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", "from serai.cli import main; main()", "serve"),
-            *("--port", str(port)),
+            *("--port", str(port), "--workers", str(WORKERS)),
             env=environment(
                 SERAI_DIRECTORY_URL=self.settings.directory_url, SERAI_LOG_LEVEL="error"
             ),
@@ -119,7 +121,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server over HTTP. `pid`: of its first process; the worker is below it."""
+    """A server over HTTP. `pid`: of its first process; the workers are below it."""
 
     pid: int
     port: int

@@ -42,6 +42,8 @@ _ZSTD_BLOCKS_MAX: Final = 8 * BODY_BYTES_MAX // (128 * KIB)
 """A block unpacks to 128 KiB unless its maker flushed earlier; empty ones would cost seconds."""
 _NOT_WHOLE: Final = "The body is one whole gzip member or zstd frame."
 _REASON_CHARS_MAX: Final = 300
+_AT_ONCE_SECONDS: Final = 0.05
+"""The deadline of an answer is that much earlier at most."""
 _UTF8: Final = ("utf-8", "utf8", '"utf-8"')
 
 
@@ -154,7 +156,8 @@ async def _received(request: Request, limit: int, too_large: Code) -> bytes:
     """Return the body as it was sent."""
     now = asyncio.get_running_loop().time
     until = None if request.deadline is None else request.deadline.when()
-    left = None if until is None else until - now()
+    moved = now()
+    left = None if until is None else until - moved
     parts: list[bytes] = []
     size = 0
     async for part in _parts(request):
@@ -163,8 +166,10 @@ async def _received(request: Request, limit: int, too_large: Code) -> bytes:
             raise SeraiError(too_large)
         request.share.take(len(part))
         parts.append(part)
-        if request.deadline is not None and left is not None:
-            request.deadline.reschedule(now() + left)
+        # Most bodies come at once, and to move the deadline costs as much as to decode them.
+        if request.deadline is not None and left is not None and now() - moved > _AT_ONCE_SECONDS:
+            moved = now()
+            request.deadline.reschedule(moved + left)
     request.exchange.body_bytes = size
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
