@@ -299,7 +299,6 @@ def _push(first: Collection) -> Operation:
             *_PULL,
             Code.MUTATION_GAP,
             Code.DEVICE_UNKNOWN,
-            Code.KEY_REUSED,
             Code.ORG_FROZEN,
         ),
     )
