@@ -1,8 +1,9 @@
-"""The laptop's Serai: PostgreSQL from a wheel, directory, one shard and the API in one process.
+"""The laptop's Serai: PostgreSQL from a wheel, directory, shards and the API in one process.
 
-Owns the order of start and stop. Promises that a data directory survives restarts, that an
-ephemeral one leaves nothing, and that everything goes through the same schema, directory and wiring
-as a fleet does. Never is the way to run in production.
+Owns the order of start and stop; the servers themselves are those of `serai.app.laptop`. Promises
+that a data directory survives restarts, that an ephemeral one leaves nothing, and that everything
+goes through the same schema, directory and wiring as a fleet does. Never is the way to run in
+production.
 """
 
 from __future__ import annotations
@@ -11,31 +12,29 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
+from serai.app import laptop as laptops
 from serai.app.asgi import Application
 from serai.app.fleet import prepare_fleet, prepare_new
+from serai.app.laptop import Laptop
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.serving import free_address, served
-from serai.app.settings import Settings
+from serai.app.settings import Settings, SettingsError
 from serai.app.telemetry import Telemetry
-from serai.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresSettings
-
-DIRECTORY_DATABASE: Final = "serai_directory"
-SHARD_DATABASE: Final = "serai_shard_1"
 
 
 @dataclass(frozen=True, slots=True)
 class DevServer:
     """A running Serai: `url` of the API, `runtime` for direct work beside it, as the databases'
-    owner.
+    owner; `laptop`: the servers that were started for it, None where the settings named one.
     """
 
     url: str
     settings: Settings
     runtime: Runtime
+    laptop: Laptop | None
 
 
 @contextlib.asynccontextmanager
@@ -43,6 +42,7 @@ async def dev_server(
     settings: Settings,
     data_dir: Path | None,
     *,
+    shards: int = 1,
     say: Callable[[str], None] = lambda _: None,
     telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[DevServer]:
@@ -52,30 +52,35 @@ async def dev_server(
         data_dir: where the data lives; None for a directory that is removed at the end. Ignored
             when `settings.directory_url` names a PostgreSQL that runs already; a database there
             that is empty becomes directory and shard.
+        shards: how many at least, each a PostgreSQL of its own; a data directory that has more
+            keeps them.
         say: is told each step.
         telemetry: is told what the API does; nobody is if None.
 
     Raises:
         OSError: the port is taken; nothing was started.
+        SettingsError: more than one shard is asked for where the settings name a PostgreSQL.
     """
+    if settings.directory_url and shards > 1:
+        raise SettingsError(
+            "SERAI_DIRECTORY_URL names a PostgreSQL that runs, so no shards are started. "
+            "Unset it, or add shards to its directory: serai shard add"
+        )
     free_address(settings.host, settings.port)
     async with contextlib.AsyncExitStack() as stack:
+        laptop = None
         if settings.directory_url:
             if await prepare_new(settings):
                 say("made the database a directory and its only shard")
         else:
             say("starting PostgreSQL")
-            postgres = EmbeddedPostgres(EmbeddedPostgresSettings(data_dir=data_dir))
-            await stack.enter_async_context(postgres)
-            for name in (DIRECTORY_DATABASE, SHARD_DATABASE):
-                await postgres.create_database(name)
-            settings = msgspec.structs.replace(
-                settings, directory_url=postgres.url(DIRECTORY_DATABASE)
-            )
+            laptop = await stack.enter_async_context(laptops.running(data_dir, shards))
+            await laptops.make_databases(laptop)
+            settings = msgspec.structs.replace(settings, directory_url=laptop.directory_url)
             say("bringing the schema up to date")
-            await prepare_fleet(settings, [("shard-1", postgres.url(SHARD_DATABASE))])
+            await prepare_fleet(settings, [(each.name, each.url) for each in laptop.primaries])
         say("starting the API")
         runtime = await stack.enter_async_context(open_runtime(settings, as_owner=True))
         application = Application(settings, telemetry)
         await stack.enter_async_context(served(application, settings.host, settings.port))
-        yield DevServer(settings.address, settings, runtime)
+        yield DevServer(settings.address, settings, runtime, laptop)

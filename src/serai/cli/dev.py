@@ -10,10 +10,11 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from serai.app.settings import issued_by_itself, load_settings
-from serai.cli.run import console, run
+from serai.cli.run import CommandFailed, console, run
+from serai.core.limits import LAPTOP_SHARDS_MAX
 
 
 def dev(
@@ -22,6 +23,13 @@ def dev(
     ephemeral: Annotated[
         bool, Parameter(negative=(), help="Use a data directory that is removed at the end.")
     ] = False,
+    shards: Annotated[
+        int,
+        Parameter(
+            validator=validators.Number(gte=1, lte=LAPTOP_SHARDS_MAX),
+            help="Shards, each a PostgreSQL of its own; data that has more keeps them.",
+        ),
+    ] = 1,
     host: str | None = None,
     port: int | None = None,
 ) -> int:
@@ -35,7 +43,7 @@ def dev(
         Port to listen on.
     """
     chosen = None if ephemeral else data_dir or default_data_dir()
-    return run(_dev(chosen, host, port))
+    return run(_dev(chosen, shards, host, port))
 
 
 def default_data_dir() -> Path:
@@ -43,7 +51,7 @@ def default_data_dir() -> Path:
     return Path.home() / ".local" / "share" / "serai" / "dev"
 
 
-async def _dev(data_dir: Path | None, host: str | None, port: int | None) -> int:
+async def _dev(data_dir: Path | None, shards: int, host: str | None, port: int | None) -> int:
     from serai.app.dev import dev_server
     from serai.app.telemetry import Telemetry
 
@@ -51,10 +59,14 @@ async def _dev(data_dir: Path | None, host: str | None, port: int | None) -> int
     telemetry = Telemetry(settings, person=True)
     async with (
         telemetry.shown(),
-        dev_server(settings, data_dir, say=console.print, telemetry=telemetry) as server,
+        dev_server(
+            settings, data_dir, shards=shards, say=console.print, telemetry=telemetry
+        ) as server,
     ):
         data = "where SERAI_DIRECTORY_URL says" if settings.directory_url else data_dir
         console.print(f"data:  {data or 'removed at the end'}")
+        if server.laptop is not None and len(server.laptop.primaries) > 1:
+            console.print(f"shards: {', '.join(each.name for each in server.laptop.primaries)}")
         console.print(f"API:   {server.url}")
         console.print(f"docs:  {server.url}/docs")
         if settings.metrics_port:
@@ -65,5 +77,11 @@ async def _dev(data_dir: Path | None, host: str | None, port: int | None) -> int
             "serai org create my.hotel --owner you@example.com"
         )
         console.print("Ctrl-C stops it.")
-        await asyncio.Event().wait()
-    return 0
+        if server.laptop is None:
+            await asyncio.Event().wait()
+            return 0
+        log = await server.laptop.until_the_directory_ends(console.print)
+    raise CommandFailed(
+        f"PostgreSQL of the directory ended by itself; its log: {log}. "
+        "Start `serai dev` again: what was committed to a data directory is there."
+    )

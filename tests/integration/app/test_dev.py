@@ -55,6 +55,57 @@ def test_dev_answers_says_where_stops_when_told_and_keeps_the_data(lone: Shell) 
     assert abandoned() <= before
 
 
+def test_shards_of_a_dev_share_the_organisations_and_are_there_again(lone: Shell) -> None:
+    """Asked for three once, started without a word of it later: none of the organisations is
+    gone."""
+    before = abandoned()
+    keys = [f"inn.{letter}" for letter in "abcdef"]
+    homes = []
+    for words in (("--shards", "3"), ()):
+        with lone.started("dev", "--data-dir", str(lone.home / "data"), *words) as dev:
+            assert dev.until("shards:") == "shards: shard-1, shard-2, shard-3\n"
+            directory = dev.until("SERAI_DIRECTORY_URL=").split("'")[1]
+            dev.until("Ctrl-C stops it.")
+            family = dev.family()
+            assert len([p for p in family if "-D" in p.cmdline()]) == 3
+            if words:
+                for key in keys:
+                    lone.ok("org", "create", key, SERAI_DIRECTORY_URL=directory)
+            listed = lone.ok("org", "list", "--json", SERAI_DIRECTORY_URL=directory).json
+            homes.append({o["key"]: o["shard"] for o in listed})
+            assert dev.stop(signal.SIGTERM) == (130, "")
+        wait_for_end(family)
+    assert homes[0] == homes[1]
+    assert sorted(homes[0]) == keys
+    assert sorted(homes[0].values()) == [
+        "shard-1",
+        "shard-1",
+        "shard-2",
+        "shard-2",
+        "shard-3",
+        "shard-3",
+    ]
+    assert abandoned() <= before
+
+
+def test_a_dev_says_which_shard_died_and_ends_when_the_directory_does(lone: Shell) -> None:
+    with lone.started("dev", "--data-dir", str(lone.home / "data"), "--shards", "2") as dev:
+        dev.until("Ctrl-C stops it.")
+        servers = {Path(p.cwd()).parent.name: p for p in dev.family() if "-D" in p.cmdline()}
+        servers["shard-2"].kill()
+        dev.until("PostgreSQL of shard-2 has ended by itself")
+        assert answer(f"http://127.0.0.1:{lone.variables['SERAI_PORT']}/readyz") == 200
+        servers["data"].kill()
+        dev.until("PostgreSQL of the directory ended by itself")
+        assert dev.process.wait(120) == 1
+
+
+def test_shards_of_a_postgresql_that_runs_already_are_not_started(shell: Shell) -> None:
+    done = shell.run("dev", "--shards", "2", SERAI_PORT=str(free_port()))
+    assert done.status == 1
+    assert "serai shard add" in done.err
+
+
 def test_tokens_of_a_dev_on_a_port_of_its_own_name_that_port(lone: Shell) -> None:
     port = str(free_port())
     with lone.started("dev", "--ephemeral", "--port", port) as dev:
