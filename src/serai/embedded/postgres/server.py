@@ -178,7 +178,8 @@ class EmbeddedPostgres:
             home.check(account, binaries.version())
             log = home.open_log()
             undo.callback(os.close, log)
-            password = home.password()
+            follows = self.settings.follows
+            password = home.password(None if follows is None else follows.password)
             run = Launched(Start(self.settings, home, folder, account, port, password, lock, log))
             run.launch()
             undo.pop_all()

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 Value = str | int | float | bool
 
 SUPERUSER: Final = "serai"
@@ -27,6 +29,9 @@ LAPTOP: Final[Mapping[str, Value]] = MappingProxyType(
         "max_wal_size": "2GB",
         "min_wal_size": "128MB",
         "wal_level": "replica",
+        # What is kept for a replica that is away. Beyond it, the replica is made anew: a laptop's
+        # disk is not filled for one that never comes back.
+        "max_slot_wal_keep_size": "1GB",
         # A new segment is not written twice; what a commit waits for is the same.
         "wal_init_zero": "off",
         # The wheel is built without lz4 and zstd.
@@ -62,7 +67,25 @@ FIXED: Final[Mapping[str, Value]] = MappingProxyType(
 )
 """What the promises of this package stand on; the caller may not change it."""
 
-OWN_FIELD: Final = frozenset({"port", "max_connections"})
+FOLLOWING: Final[Mapping[str, Value]] = MappingProxyType(
+    {
+        "hot_standby": "on",
+        # The primary keeps row versions that a statement here still reads...
+        "hot_standby_feedback": "on",
+        # ...and replay waits no longer than that for a statement: the reader asks the primary then.
+        "max_standby_streaming_delay": "100ms",
+        "wal_receiver_status_interval": "1s",
+        "wal_receiver_timeout": "5s",
+        "wal_retrieve_retry_interval": "200ms",
+    }
+)
+"""Defaults of a replica, beside those of a laptop; the caller may change them."""
+
+PASSFILE: Final = "serai-primary.pass"
+"""In a replica's data directory: the password for its primary, for libpq alone. A password on the
+command line would be seen by every user."""
+
+OWN_FIELD: Final = frozenset({"port", "max_connections", "primary_conninfo", "primary_slot_name"})
 PLACES: Final = frozenset(
     {
         "config_file",
@@ -74,7 +97,55 @@ PLACES: Final = frozenset(
     }
 )
 PORT_MAX: Final = 65_535
+STANDBY: Final = re.compile(r"[a-z0-9_]{1,63}")
 NAME: Final = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """The embedded primary that a server is a replica of. Raises ValueError for a name that
+    PostgreSQL does not take.
+    """
+
+    url: str = field(repr=False)
+    """Of the primary, over TCP, its superuser's password included."""
+    name: str
+    """Of the replication slot, and of the replica in `synchronous_standby_names`."""
+
+    def __post_init__(self) -> None:
+        if STANDBY.fullmatch(self.name) is None:
+            raise ValueError(f"{self.name!r} is no name of a replica: a-z, 0-9 and _, 1 to 63")
+
+    @property
+    def password(self) -> str:
+        """The password of the primary, which is that of its copy too."""
+        return str(conninfo_to_dict(self.url)["password"])
+
+    def address(self) -> tuple[str, str]:
+        """Host and port of the primary."""
+        parts = conninfo_to_dict(self.url)
+        return str(parts["host"]), str(parts["port"])
+
+    def parameters(self) -> dict[str, Value]:
+        """The server parameters of a replica. The primary's port may differ at each start."""
+        host, port = self.address()
+        return {
+            **FOLLOWING,
+            "primary_slot_name": self.name,
+            "primary_conninfo": make_conninfo(
+                host=host,
+                port=port,
+                user=SUPERUSER,
+                # Beside the data, which is the server's working directory.
+                passfile=PASSFILE,
+                application_name=self.name,
+                connect_timeout=5,
+            ),
+        }
+
+    def files(self) -> dict[str, str]:
+        """What is put into the copy of the data before it starts: name -> content."""
+        return {PASSFILE: f"*:*:*:*:{self.password}\n", "standby.signal": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +170,8 @@ class EmbeddedPostgresSettings:
     cache_dir: Path | None = None
     """Only as root: where the program is copied when that user cannot reach it. None for
     /var/cache/serai."""
+    follows: Follows | None = None
+    """The primary that the data is copied from and that the server follows; see `replica`."""
 
     def __post_init__(self) -> None:
         if self.port is not None and not 1 <= self.port <= PORT_MAX:
@@ -114,6 +187,7 @@ class EmbeddedPostgresSettings:
         """Every server parameter of one start, by name."""
         chosen: dict[str, Value] = {
             **LAPTOP,
+            **({} if self.follows is None else self.follows.parameters()),
             **self.settings,
             **FIXED,
             "max_connections": self.max_connections,

@@ -13,7 +13,7 @@ Imports only the standard library, and little of that: it is on the path of ever
 process and not a thread because a thread dies with the caller that a SIGKILL ends.
 """
 
-# ruff: noqa: PTH102, PTH104, PTH118, PTH120, PTH123, PTH208 - the plan's strings go to the kernel as
+# ruff: noqa: PTH102, PTH104, PTH118, PTH119, PTH120, PTH123, PTH208 - the plan's strings go to the kernel as
 # they are, and pathlib is one more import before the server starts
 
 from __future__ import annotations
@@ -64,9 +64,11 @@ class Plan(TypedDict):
     gid: int | None
     data: str
     partial: str
-    initdb: list[str] | None
+    make: list[str] | None
+    make_env: dict[str, str]
+    files: dict[str, str]
     server: list[str]
-    password: str
+    password: str | None
     env: dict[str, str]
     locks: list[int]
     remove: list[str]
@@ -145,10 +147,10 @@ class Supervisor:
 
     def _serve(self) -> int:
         self._wait(0)
-        initdb = self.plan["initdb"]
-        if initdb is not None:
-            _tell("initdb")
-            if not self._make_cluster(initdb):
+        make = self.plan["make"]
+        if make is not None:
+            _tell(os.path.basename(make[0]))
+            if not self._make_cluster(make):
                 return 1
         _tell("starting")
         server = self._spawn(self.plan["server"], self.plan["data"], signal.SIGINT, None)
@@ -167,7 +169,7 @@ class Supervisor:
             self._shut_down(server)
             raise
 
-    def _make_cluster(self, initdb: list[str]) -> bool:
+    def _make_cluster(self, make: list[str]) -> bool:
         """Make the data directory beside its place and move it there whole: a crash leaves all of
         it or none.
         """
@@ -182,12 +184,22 @@ class Supervisor:
         os.mkdir(partial, 0o700)
         if uid is not None and gid is not None:
             os.chown(partial, uid, gid, follow_symlinks=False)
-        child = self._spawn(initdb, partial, signal.SIGKILL, self.plan["password"])
+        child = self._spawn(make, partial, signal.SIGKILL, self.plan["password"])
         while child not in self.exits:
             self._wait(None)
         if self.exits[child] != 0:
-            _tell("failed", f"initdb ended with status {self.exits[child]}")
+            program = os.path.basename(make[0])
+            _tell("failed", f"{program} ended with status {self.exits[child]}")
             return False
+        for name, content in self.plan["files"].items():
+            # The folder is another user's by now: nothing that stands there is followed.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            file = os.open(os.path.join(partial, name), flags, 0o600)
+            if uid is not None and gid is not None:
+                os.fchown(file, uid, gid)
+            os.write(file, content.encode())
+            os.fsync(file)
+            os.close(file)
         os.rename(partial, data)
         home = os.open(os.path.dirname(data), os.O_RDONLY)
         os.fsync(home)
@@ -256,7 +268,9 @@ class Supervisor:
             self._become(directory, death_signal)
             if password is not None:
                 argv = [*argv, f"--pwfile=/dev/fd/{_readable(password)}"]
-            os.execve(argv[0], argv, self.plan["env"])
+            making = argv is not self.plan["server"]
+            env = {**self.plan["env"], **(self.plan["make_env"] if making else {})}
+            os.execve(argv[0], argv, env)
         except BaseException as error:  # noqa: BLE001 - the parent reads it in the log, whatever it was
             os.write(2, f"{type(error).__name__}: {error}\n".encode())
         finally:
