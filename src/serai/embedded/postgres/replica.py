@@ -20,7 +20,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -30,7 +30,14 @@ from serai.embedded.postgres.server import EmbeddedPostgres
 from serai.embedded.postgres.settings import STANDBY, EmbeddedPostgresSettings, Follows
 
 POLL_SECONDS: Final = 0.05
+CATCH_UP_SECONDS: Final = 30.0
 PROMOTE_SECONDS_MAX: Final = 60
+_STREAMING: Final = (
+    "SELECT NOT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = %s)"
+)
+_SYNCHRONOUS: Final = (
+    "SELECT count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) >= %s FROM pg_stat_replication"
+)
 
 
 class EmbeddedReplica(EmbeddedPostgres):
@@ -79,6 +86,17 @@ class EmbeddedReplica(EmbeddedPostgres):
         async with await _session(self.socket_url()) as session:
             await session.execute("SELECT pg_promote(true, %s)", [PROMOTE_SECONDS_MAX])
 
+    async def caught_up(self, seconds: float = CATCH_UP_SECONDS) -> None:
+        """Wait until everything that the primary has committed by now is seen here. Raises
+        TimeoutError.
+        """
+        async with await _session(self._follows.url) as primary:
+            found = await primary.execute("SELECT pg_current_wal_flush_lsn()::text")
+            row = await found.fetchone()
+        assert row is not None, "the statement has one row"
+        async with asyncio.timeout(seconds), await _session(self.socket_url()) as session:
+            await _until(session, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", row[0])
+
     async def _ensure_slot(self) -> None:
         """Make the slot on the primary unless it is there, so that the log which the copy needs is
         kept from before the copy on.
@@ -99,27 +117,28 @@ class EmbeddedReplica(EmbeddedPostgres):
 
     async def _until_streaming(self, deadline: float) -> None:
         async with await _session(self.socket_url()) as session:
-            while True:
-                found = await session.execute(
-                    "SELECT NOT pg_is_in_recovery() OR EXISTS "
-                    "(SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')"
-                )
-                row = await found.fetchone()
-                if row is not None and row[0]:
-                    return
-                if time.monotonic() > deadline:
-                    raise StartFailed(
-                        "it does not stream from its primary",
-                        self.log_path.read_text(encoding="utf-8", errors="replace")[-2_000:],
-                        "Start the primary first. If the log says that a segment has been removed "
-                        f"or that the system differs, delete {self.data_dir}: it is copied anew.",
-                    )
-                await asyncio.sleep(POLL_SECONDS)
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await _until(session, _STREAMING, "streaming")
+            except TimeoutError as error:
+                raise StartFailed(
+                    "it does not stream from its primary",
+                    self.log_path.read_text(encoding="utf-8", errors="replace")[-2_000:],
+                    "Start the primary first. If the log says that a segment has been removed "
+                    f"or that the system differs, delete {self.data_dir}: it is copied anew.",
+                ) from error
 
 
-async def set_synchronous(primary_url: str, names: Sequence[str], *, count: int = 1) -> None:
+async def set_synchronous(
+    primary_url: str,
+    names: Sequence[str],
+    *,
+    count: int = 1,
+    seconds: float = CATCH_UP_SECONDS,
+) -> None:
     """Let commits on the primary wait until `count` of these replicas have them on disk; none: for
-    nobody. Kept over restarts. Raises ValueError for a name that is none, psycopg.Error.
+    nobody. Returns when that holds; kept over restarts. Raises ValueError for a name that is none,
+    TimeoutError if too few of them stream, psycopg.Error.
     """
     if not all(STANDBY.fullmatch(name) for name in names) or not 1 <= count <= max(len(names), 1):
         raise ValueError("name at least `count` replicas, each of a-z, 0-9 and _")
@@ -129,6 +148,17 @@ async def set_synchronous(primary_url: str, names: Sequence[str], *, count: int 
             sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(sql.Literal(text))
         )
         await session.execute("SELECT pg_reload_conf()")
+        async with asyncio.timeout(seconds):
+            await _until(session, _SYNCHRONOUS, count if names else 0)
+
+
+async def _until(session: psycopg.AsyncConnection, query: LiteralString, value: object) -> None:
+    """Ask until the answer is true."""
+    while True:
+        row = await (await session.execute(query, [value])).fetchone()
+        if row is not None and row[0]:
+            return
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _session(url: str) -> psycopg.AsyncConnection:
