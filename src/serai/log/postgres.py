@@ -19,7 +19,7 @@ from serai.core.clock import Clock, SystemClock, timestamp_text
 from serai.core.errors import Code
 from serai.core.ids import ORG_SCOPE
 from serai.core.limits import WRITE_ROWS_MAX
-from serai.log.audit import refusals_of
+from serai.log.arguments import commit_arguments, key_text
 from serai.log.heads import Heads
 from serai.log.listing import FOR_ORG, list_statement
 from serai.model import Vertical
@@ -56,12 +56,8 @@ _SQL: Final = load_queries("serai.log", "postgres.sql")
 _REFUSALS: Final = ("22", "23")
 """Classes of errors that put the data at fault: data exception, constraint violation."""
 _NOT_NULL: Final = "23502"
-_SEPARATOR: Final = "\x1e"
-_ABSENT: Final = "\x1d"
-_NO_ROWS: Final[tuple[tuple[()], ...]] = ((),) * 8
 _NO_UUID: Final = UUID(int=0)
 _decode_versions = msgspec.json.Decoder(dict[str, int]).decode
-_encode = msgspec.json.Encoder().encode
 
 
 class PostgresStore:
@@ -99,15 +95,41 @@ class PostgresStore:
         """Apply the writes in one transaction; an outcome for each, in their order."""
         if not writes:
             return []
-        at, arguments = timestamp_text(self._clock.now()), _arguments(writes)
+        order = sorted(range(len(writes)), key=lambda n: writes[n].org_id)
+        ordered = [writes[n] for n in order]
         try:
-            async with self._pool.connection() as connection:
-                records = await connection.fetch(_SQL["commit"], at, *arguments)
+            try:
+                records = await self._call(ordered, trusting=True)
+            except PostgresError as error:
+                if not self._exists(error):
+                    raise
+                # Some row that is to be inserted is there already: now the read sets tell whose.
+                records = await self._call(ordered, trusting=False)
         except PostgresError as error:
             if sqlstate(error)[:2] not in _REFUSALS:
                 raise
             return await self._halve(writes, error)
-        return [_outcome(r) for r in records]
+        outcomes = dict(zip(order, records, strict=True))
+        return [_outcome(outcomes[n]) for n in range(len(writes))]
+
+    async def _call(self, writes: Sequence[PlannedWrite], *, trusting: bool) -> list[Record]:
+        """Commit writes that are in order of organisation.
+
+        Args:
+            trusting: leave it to the primary keys that a row to insert is new.
+        """
+        arguments = commit_arguments(writes, trusting=trusting)
+        async with self._pool.connection() as connection:
+            return await connection.fetch(
+                _SQL["commit"], timestamp_text(self._clock.now()), *arguments
+            )
+
+    def _exists(self, error: PostgresError) -> bool:
+        """Tell whether a row that was to be inserted is there already."""
+        # The typed table, or its month, is written before `serai.row`.
+        typed = getattr(error, "schema_name", None) == self._vertical.name
+        name = getattr(error, "constraint_name", None) or ""
+        return name == "row_pkey" or (typed and name.endswith("_pkey"))
 
     async def _halve(self, writes: Sequence[PlannedWrite], error: PostgresError) -> list[Outcome]:
         if len(writes) > 1:
@@ -126,7 +148,7 @@ class PostgresStore:
     ) -> Replayed | None:
         """Return what is stored under the key, None if nothing is."""
         async with self._pool.connection() as connection:
-            r = await connection.fetchrow(_SQL["replayed"], org_id, _key_text(once), body_hash)
+            r = await connection.fetchrow(_SQL["replayed"], org_id, key_text(once), body_hash)
         return None if r is None else Replayed(r["version"], r["reply"], r["same_body"])
 
     async def head(self, org_id: int) -> Head | None:
@@ -265,74 +287,6 @@ class PostgresStore:
             await connection.execute(_SQL["create_org"], org_id)
 
 
-def _arguments(writes: Sequence[PlannedWrite]) -> list[Sequence[object]]:
-    """Return the arrays of `serai.commit`: of writes, of what they read, of their rows."""
-    once = [_once(w) for w in writes]
-    reads = [(n, item) for n, w in enumerate(writes, 1) for item in w.reads]
-    rows: list[tuple[object, ...]] = [
-        (n, o.op, o.collection, o.id, o.scope, o.doc, ",".join(o.changed), o.diff or None)
-        for n, w in enumerate(writes, 1)
-        for o in w.ops
-    ]
-    rows += [(n, *said, "", None) for n, w in enumerate(writes, 1) for said in refusals_of(w)]
-    kinds, keys, users, devices, numbers = zip(*once, strict=True)
-    places, ops, collections, ids, scopes, docs, changed, diffs = (
-        zip(*rows, strict=True) if rows else _NO_ROWS
-    )
-    return [
-        _elements([w.org_id for w in writes]),
-        _elements([w.epoch for w in writes]),
-        _elements(kinds),
-        _elements(keys),
-        users,
-        devices,
-        _elements(numbers),
-        [w.body_hash for w in writes],
-        _elements([w.reply for w in writes]),
-        _elements([w.grants_change for w in writes]),
-        _elements([None if w.refusal is None else _refusal_text(w.refusal) for w in writes]),
-        [w.author.user_id for w in writes],
-        [w.author.device_id for w in writes],
-        _elements([w.author.via for w in writes]),
-        _elements([n for n, _ in reads]),
-        _elements([item.collection for _, item in reads]),
-        [item.id for _, item in reads],
-        _elements([item.version for _, item in reads]),
-        _elements(places),
-        _elements(ops),
-        _elements(collections),
-        ids,
-        scopes,
-        _elements(docs),
-        _elements(changed),
-        _elements(diffs),
-    ]
-
-
-def _elements(values: Sequence[object]) -> str:
-    """Return an array as one text, which PostgreSQL takes apart (`string_to_array`).
-
-    asyncpg asks of each element of an array whether it is an array itself: 0.4 us, for 20 columns a
-    third of all that a row costs here. No text of ours holds the two control characters: JSON
-    escapes them, and a key with one is refused.
-    """
-    text = _SEPARATOR.join([_ABSENT if value is None else str(value) for value in values])
-    assert text.count(_SEPARATOR) == max(len(values) - 1, 0), "an element holds a separator"
-    return text
-
-
-def _once(write: PlannedWrite) -> tuple[str, str | None, UUID | None, UUID | None, int | None]:
-    """Return (kind, key, user, device, number)."""
-    once = write.once
-    match once:
-        case None:
-            return "n", None, None, None, None
-        case IdempotencyKey():
-            return "k", _key_text(once), once.user_id, None, None
-        case MutationKey(user_id, device_id, number):
-            return "m", f"m/{device_id}/{number}", user_id, device_id, number
-
-
 def _device(write: PlannedWrite) -> tuple[int, UUID] | None:
     """Return whose order the write keeps, None if it is no mutation."""
     once = write.once
@@ -341,23 +295,6 @@ def _device(write: PlannedWrite) -> tuple[int, UUID] | None:
 
 def _halts(outcome: Outcome) -> bool:
     return not isinstance(outcome, Committed | Replayed)
-
-
-def _key_text(once: IdempotencyKey) -> str:
-    return f"k/{once.user_id}/{once.key}"
-
-
-def _refusal_text(refusal: Refusal) -> str:
-    fields = {
-        "outcome": refusal.outcome,
-        "code": refusal.code,
-        "reason": refusal.reason,
-        "collection": refusal.collection,
-        "row_id": str(refusal.row_id),
-        "scope": str(refusal.scope),
-        "body": refusal.body,
-    }
-    return _encode(fields).decode()
 
 
 def _outcome(record: Record) -> Outcome:

@@ -4,36 +4,38 @@
 
 -- name: commit
 -- Arrays of numbers and texts come as one text each (`_elements`). One empty element and none look alike: neither is
--- read where it may be empty (the reply of a write without a key, the fields of an insert).
+-- read where it may be empty (the reply of a write without a key).
 SELECT outcome, version, reply, same_body
 FROM serai.commit(
     $1::text,
     string_to_array($2, E'\x1e', E'\x1d')::bigint[],
     string_to_array($3, E'\x1e', E'\x1d')::integer[],
-    string_to_array($4, E'\x1e', E'\x1d'),
-    string_to_array($5, E'\x1e', E'\x1d'),
-    $6::uuid[],
-    $7::uuid[],
-    string_to_array($8, E'\x1e', E'\x1d')::bigint[],
-    $9::bytea[],
-    string_to_array($10, E'\x1e', E'\x1d'),
-    string_to_array($11, E'\x1e', E'\x1d')::boolean[],
+    string_to_array($4, E'\x1e', E'\x1d')::bigint[],
+    string_to_array($5, E'\x1e', E'\x1d')::integer[],
+    string_to_array($6, E'\x1e', E'\x1d'),
+    string_to_array($7, E'\x1e', E'\x1d'),
+    $8::uuid[],
+    $9::uuid[],
+    string_to_array($10, E'\x1e', E'\x1d')::bigint[],
+    $11::bytea[],
     string_to_array($12, E'\x1e', E'\x1d'),
-    $13::uuid[],
-    $14::uuid[],
-    string_to_array($15, E'\x1e', E'\x1d'),
-    string_to_array($16, E'\x1e', E'\x1d')::integer[],
-    string_to_array($17, E'\x1e', E'\x1d')::smallint[],
-    $18::uuid[],
-    string_to_array($19, E'\x1e', E'\x1d')::bigint[],
-    string_to_array($20, E'\x1e', E'\x1d')::integer[],
-    string_to_array($21, E'\x1e', E'\x1d'),
-    string_to_array($22, E'\x1e', E'\x1d')::smallint[],
-    $23::uuid[],
-    $24::uuid[],
-    string_to_array($25, E'\x1e', E'\x1d'),
-    string_to_array($26, E'\x1e', E'\x1d'),
-    string_to_array($27, E'\x1e', E'\x1d')
+    string_to_array($13, E'\x1e', E'\x1d')::boolean[],
+    string_to_array($14, E'\x1e', E'\x1d'),
+    $15::uuid[],
+    $16::uuid[],
+    string_to_array($17, E'\x1e', E'\x1d'),
+    string_to_array($18, E'\x1e', E'\x1d')::integer[],
+    string_to_array($19, E'\x1e', E'\x1d')::smallint[],
+    $20::uuid[],
+    string_to_array($21, E'\x1e', E'\x1d')::bigint[],
+    string_to_array($22, E'\x1e', E'\x1d')::integer[],
+    string_to_array($23, E'\x1e', E'\x1d'),
+    string_to_array($24, E'\x1e', E'\x1d')::smallint[],
+    $25::uuid[],
+    $26::uuid[],
+    string_to_array($27, E'\x1e', E'\x1d'),
+    string_to_array($28, E'\x1e', E'\x1d'),
+    string_to_array($29, E'\x1e', E'\x1d')
 ) -- carries org_id in its first array;
 
 -- name: read

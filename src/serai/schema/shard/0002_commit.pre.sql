@@ -1,15 +1,18 @@
 -- The one write path: a batch of writes of any organisations of this shard, in one call and one transaction.
 --
--- Arguments are arrays: w_* one element a write, r_* one a row of a read set, o_* one a row to change or (op `refuse`) a
--- refusal to record; r_write and o_write are positions in w_* (from 1). p_at: the moment, as the audit record says it.
--- w_author, w_from, w_via: who did it, from which device, by which way; o_diff: of an update, its fields before and after.
+-- Arguments are arrays: d_* one element an organisation, ascending; w_* one a write, in order of organisation; r_* one a row of
+-- a read set, o_* one a row to change or (op `refuse`) a refusal to record, in order of write. w_head is a position in d_*,
+-- r_write and o_write are positions in w_* (all from 1). An array of which no element is needed may be null. p_at: the
+-- moment, as the audit record says it. w_author, w_from, w_via: who did it, from which device, by which way; o_diff: of an
+-- update, its fields before and after. A row to insert that is no row of the read set is taken to be new: that it is not
+-- violates the primary key of serai.row.
 -- The answer has a row for each write:
 --   committed (version) | replayed (version, reply, same_body) | stale | gap (version = expected number)
 --   | fenced (version = epoch here, 0 if the organisation is not here; reply = state) | device | gone
 -- A violated constraint raises and applies nothing: the caller finds the write by halving the batch.
 CREATE FUNCTION serai.commit(
-    p_at text,
-    w_org bigint[], w_epoch integer[], w_kind text[], w_key text[], w_user uuid[], w_device uuid[], w_number bigint[],
+    p_at text, d_org bigint[],
+    w_head integer[], w_org bigint[], w_epoch integer[], w_kind text[], w_key text[], w_user uuid[], w_device uuid[], w_number bigint[],
     w_hash bytea[], w_reply text[], w_grants boolean[], w_refusal text[],
     w_author uuid[], w_from uuid[], w_via text[],
     r_write integer[], r_collection smallint[], r_id uuid[], r_version bigint[],
@@ -33,32 +36,54 @@ DECLARE
     numbers bigint[] := array_fill(0::bigint, ARRAY[cardinality(w_org)]);
     sames boolean[] := array_fill(true, ARRAY[cardinality(w_org)]);
     troubled boolean := false;
+    today date := (now() AT TIME ZONE 'UTC')::date;
     found_one record;
-    entry record;
     applies record;
     -- By position in o_*.
     entry_numbers bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(o_write)]);
     entry_hashes bytea[] := array_fill(NULL::bytea, ARRAY[cardinality(o_write)]);
-    -- One element an organisation: where it stands after this batch.
-    heads integer := 0;
-    head_orgs bigint[] := '{}';
-    head_versions bigint[] := '{}';
-    head_grants bigint[] := '{}';
-    head_numbers bigint[] := '{}';
-    head_hashes bytea[] := '{}';
+    ordinals smallint[] := array_fill(NULL::smallint, ARRAY[cardinality(o_write)]);
+    -- By position in d_*: where each organisation stands. All null for one that is not here.
+    head_places tid[];
+    head_epochs integer[];
+    head_states text[];
+    head_versions bigint[];
+    head_numbers bigint[];
+    head_hashes bytea[];
+    head_grants bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(d_org)]);
+    -- The positions of those that this batch changes.
+    changed integer[] := '{}';
+    before_versions bigint[];
+    rows_changed integer;
+    -- Of the entry at hand.
+    w integer;
+    last_write integer := 0;
+    first_row integer;
+    head integer;
+    last_head integer := 0;
     last_version bigint;
     last_number bigint;
     last_hash bytea;
 BEGIN
-    -- Lock in key order: two processes with overlapping batches wait for each other, never in a ring.
-    PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (w_org) ORDER BY o.org_id FOR NO KEY UPDATE;
+    -- Lock in key order: two processes with overlapping batches wait for each other, never in a ring. What the lock shows is
+    -- all that is read of the organisations.
+    SELECT array_agg(h.place), array_agg(h.epoch), array_agg(h.state), array_agg(h.version), array_agg(h.audit_number),
+           array_agg(h.audit_hash)
+    INTO head_places, head_epochs, head_states, head_versions, head_numbers, head_hashes
+    FROM unnest(d_org) AS d (org_id)
+    LEFT JOIN LATERAL (
+        SELECT o.ctid AS place, o.epoch, o.state, o.version, o.audit_number, o.audit_hash
+        FROM serai.org o
+        WHERE o.org_id = d.org_id
+        FOR NO KEY UPDATE
+    ) h ON true;
+    before_versions := head_versions;
 
-    -- The fence, on what the lock shows.
+    -- The fence.
     FOR found_one IN
-        SELECT u.w, o.epoch, o.state
-        FROM unnest(w_org, w_epoch) WITH ORDINALITY AS u (org_id, epoch, w)
-        LEFT JOIN serai.org o ON o.org_id = u.org_id
-        WHERE o.org_id IS NULL OR o.state <> 'active' OR o.epoch <> u.epoch
+        SELECT u.w, head_epochs[u.head] AS epoch, head_states[u.head] AS state
+        FROM unnest(w_head, w_epoch) WITH ORDINALITY AS u (head, epoch, w)
+        WHERE head_states[u.head] IS DISTINCT FROM 'active' OR head_epochs[u.head] <> u.epoch
     LOOP
         outcomes[found_one.w] := 'fenced';
         numbers[found_one.w] := coalesce(found_one.epoch, 0);
@@ -71,7 +96,8 @@ BEGIN
         FOR found_one IN
             SELECT u.w, p.version, p.reply, p.body_hash = u.hash AS same
             FROM unnest(w_org, w_kind, w_key, w_hash) WITH ORDINALITY AS u (org_id, kind, key, hash, w)
-            JOIN serai.reply p ON p.org_id = u.org_id AND p.key = u.key
+            -- A key counts for a day at least: the other days are not looked into.
+            JOIN serai.reply p ON p.org_id = u.org_id AND p.key = u.key AND p.created_on >= today - 1 AND p.created_on <= today
             WHERE u.kind = 'k'
         LOOP
             IF outcomes[found_one.w] IS NULL THEN
@@ -124,17 +150,19 @@ BEGIN
     END IF;
 
     -- What the decision saw must still hold.
-    FOR found_one IN
-        SELECT DISTINCT r.w
-        FROM unnest(r_write, r_collection, r_id, r_version) AS r (w, collection, id, version)
-        LEFT JOIN serai.row x ON x.org_id = w_org[r.w] AND x.collection = r.collection AND x.id = r.id
-        WHERE coalesce(x.version, 0) <> r.version
-    LOOP
-        IF outcomes[found_one.w] IS NULL THEN
-            outcomes[found_one.w] := 'stale';
-            troubled := true;
-        END IF;
-    END LOOP;
+    IF cardinality(r_write) > 0 THEN
+        FOR found_one IN
+            SELECT DISTINCT r.w
+            FROM unnest(r_write, r_collection, r_id, r_version) AS r (w, collection, id, version)
+            LEFT JOIN serai.row x ON x.org_id = w_org[r.w] AND x.collection = r.collection AND x.id = r.id
+            WHERE coalesce(x.version, 0) <> r.version
+        LOOP
+            IF outcomes[found_one.w] IS NULL THEN
+                outcomes[found_one.w] := 'stale';
+                troubled := true;
+            END IF;
+        END LOOP;
+    END IF;
     IF 'insert' = ANY (o_op) THEN
         FOR found_one IN
             SELECT DISTINCT o.w
@@ -167,72 +195,71 @@ BEGIN
 
     -- The next numbers, in order of organisation, write and row: a version for each write that changes rows, an entry of
     -- the audit record for each row and each refusal, and its hash, which covers the one before.
-    FOR entry IN
-        SELECT o.w, o.n, o.op <> 'refuse' AS changes, g.org_id, g.version, g.audit_number, g.audit_hash,
-               concat_ws(E'\n', p_at, w_author[o.w], coalesce(w_from[o.w]::text, ''), w_via[o.w], o.op, o.collection, o.id,
-                         o.scope, coalesce(o.diff, o.doc)) AS said
-        FROM unnest(o_write, o_op, o_collection, o_id, o_scope, o_doc, o_diff) WITH ORDINALITY
-             AS o (w, op, collection, id, scope, doc, diff, n)
-        JOIN serai.org g ON g.org_id = w_org[o.w]
-        WHERE outcomes[o.w] IS NULL
-        ORDER BY g.org_id, o.w, o.n
-    LOOP
-        IF head_orgs[heads] IS DISTINCT FROM entry.org_id THEN
-            heads := heads + 1;
-            head_orgs[heads] := entry.org_id;
-            head_grants[heads] := NULL;
-            last_version := entry.version;
-            last_number := entry.audit_number;
-            last_hash := entry.audit_hash;
+    FOR n IN 1..cardinality(o_write) LOOP
+        w := o_write[n];
+        CONTINUE WHEN outcomes[w] IS NOT NULL;
+        IF w <> last_write THEN
+            head := w_head[w];
+            IF head <> last_head THEN
+                last_version := head_versions[head];
+                last_number := head_numbers[head];
+                last_hash := head_hashes[head];
+                changed := changed || head;
+                last_head := head;
+            END IF;
+            IF o_op[n] <> 'refuse' THEN
+                last_version := last_version + 1;
+                IF w_grants[w] THEN
+                    head_grants[head] := last_version;
+                END IF;
+            END IF;
+            versions[w] := last_version;
+            head_versions[head] := last_version;
+            last_write := w;
+            first_row := n;
         END IF;
-        IF entry.changes AND versions[entry.w] IS NULL THEN
-            last_version := last_version + 1;
-        END IF;
-        versions[entry.w] := last_version;
         last_number := last_number + 1;
-        last_hash := sha256(last_hash
-            || convert_to(concat_ws(E'\n', entry.org_id, last_number, last_version, entry.said), 'UTF8'));
-        entry_numbers[entry.n] := last_number;
-        entry_hashes[entry.n] := last_hash;
-        head_versions[heads] := last_version;
-        head_numbers[heads] := last_number;
-        head_hashes[heads] := last_hash;
-        IF w_grants[entry.w] THEN
-            head_grants[heads] := last_version;
-        END IF;
+        last_hash := sha256(last_hash || convert_to(concat_ws(E'\n', w_org[w], last_number, last_version, p_at, w_author[w],
+            coalesce(w_from[w]::text, ''), w_via[w], o_op[n], o_collection[n], o_id[n], o_scope[n],
+            coalesce(o_diff[n], o_doc[n])), 'UTF8'));
+        entry_numbers[n] := last_number;
+        entry_hashes[n] := last_hash;
+        ordinals[n] := n - first_row;
+        head_numbers[head] := last_number;
+        head_hashes[head] := last_hash;
     END LOOP;
     -- A write without rows has the version of the one before it.
     IF array_position(versions, NULL) IS NOT NULL THEN
         FOR found_one IN
-            SELECT u.w, coalesce(max(versions[u.w]) OVER (PARTITION BY u.org_id ORDER BY u.w), o.version) AS version
-            FROM unnest(w_org) WITH ORDINALITY AS u (org_id, w)
-            LEFT JOIN serai.org o ON o.org_id = u.org_id
+            SELECT u.w, coalesce(max(versions[u.w]) OVER (PARTITION BY u.head ORDER BY u.w), before_versions[u.head]) AS version
+            FROM unnest(w_head) WITH ORDINALITY AS u (head, w)
         LOOP
             versions[found_one.w] := found_one.version;
         END LOOP;
     END IF;
+    -- By the place where the lock found them: a locked row stays where it is.
     UPDATE serai.org o
-    SET version = h.version, grants_version = coalesce(h.grants_version, o.grants_version), audit_number = h.number,
-        audit_hash = h.hash
-    FROM unnest(head_orgs, head_versions, head_grants, head_numbers, head_hashes)
-         AS h (org_id, version, grants_version, number, hash)
-    WHERE o.org_id = h.org_id;
+    SET version = head_versions[c.head], grants_version = coalesce(head_grants[c.head], o.grants_version),
+        audit_number = head_numbers[c.head], audit_hash = head_hashes[c.head]
+    FROM unnest(changed) AS c (head)
+    WHERE o.ctid = head_places[c.head] AND o.org_id = d_org[c.head];
+    GET DIAGNOSTICS rows_changed = ROW_COUNT;
+    ASSERT rows_changed = cardinality(changed), 'an organisation that is locked was not found at its place';
 
     -- Rows: typed tables first (they look at the old row), collection by collection in order of dependency.
     FOR applies IN
-        SELECT c.position, c.apply_function, c.remove_function,
-               array_agg(w_org[o.w] ORDER BY o.n) FILTER (WHERE o.op <> 'delete') AS orgs,
-               array_agg(o.id ORDER BY o.n) FILTER (WHERE o.op <> 'delete') AS ids,
-               array_agg(o.doc ORDER BY o.n) FILTER (WHERE o.op <> 'delete') AS docs,
-               bool_or(o.op = 'update') AS updates
-        FROM unnest(o_write, o_op, o_collection, o_id, o_doc) WITH ORDINALITY AS o (w, op, collection, id, doc, n)
-        JOIN serai.collection c ON c.number = o.collection
-        WHERE outcomes[o.w] IS NULL AND o.op IN ('insert', 'update')
-        GROUP BY c.number
-        ORDER BY c.position
+        SELECT c.number, c.apply_function FROM serai.collection c WHERE c.number = ANY (o_collection) ORDER BY c.position
     LOOP
-        EXECUTE 'SELECT ' || applies.apply_function || '($1, $2, $3, $4)'
-        USING applies.orgs, applies.ids, applies.docs, applies.updates;
+        -- A scan of arrays keeps their order.
+        SELECT array_agg(w_org[o.w]) AS orgs, array_agg(o.id) AS ids, array_agg(o.doc) AS docs,
+               bool_or(o.op = 'update') AS updates
+        INTO found_one
+        FROM unnest(o_write, o_op, o_collection, o_id, o_doc) AS o (w, op, collection, id, doc)
+        WHERE o.collection = applies.number AND o.op IN ('insert', 'update') AND outcomes[o.w] IS NULL;
+        IF found_one.orgs IS NOT NULL THEN
+            EXECUTE 'SELECT ' || applies.apply_function || '($1, $2, $3, $4)'
+            USING found_one.orgs, found_one.ids, found_one.docs, found_one.updates;
+        END IF;
     END LOOP;
     IF 'delete' = ANY (o_op) THEN
         FOR applies IN
@@ -270,7 +297,7 @@ BEGIN
     WHERE o.op = 'insert' AND outcomes[o.w] IS NULL;
 
     INSERT INTO serai.log (org_id, version, ordinal, collection, scope, id, change)
-    SELECT w_org[o.w], versions[o.w], o.n - min(o.n) OVER (PARTITION BY o.w), o.collection, o.scope, o.id,
+    SELECT w_org[o.w], versions[o.w], ordinals[o.n], o.collection, o.scope, o.id,
            '{"id":"' || o.id || '","action":"' || o.op || '","version":' || versions[o.w]
            || CASE WHEN o.op = 'delete' THEN '}' ELSE ',"data":' || o.doc || '}' END
     FROM unnest(o_write, o_op, o_collection, o_id, o_scope, o_doc) WITH ORDINALITY
@@ -286,8 +313,8 @@ BEGIN
     WHERE outcomes[o.w] IS NULL;
 
     -- What makes it happen once.
-    INSERT INTO serai.reply (org_id, key, version, body_hash, reply)
-    SELECT u.org_id, u.key, versions[u.w], u.hash, u.reply
+    INSERT INTO serai.reply (org_id, key, created_on, version, body_hash, reply)
+    SELECT u.org_id, u.key, today, versions[u.w], u.hash, u.reply
     FROM unnest(w_org, w_kind, w_key, w_hash, w_reply) WITH ORDINALITY AS u (org_id, kind, key, hash, reply, w)
     WHERE u.kind <> 'n' AND outcomes[u.w] IS NULL;
     IF 'm' = ANY (w_kind) THEN
