@@ -7,7 +7,7 @@ asks the database anything.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -75,7 +75,7 @@ def key_text(once: IdempotencyKey) -> str:
     """Return how a caller's key is stored: of one length, whatever the caller took."""
     text = once.user_id.bytes + once.key.encode()
     digest = hashlib.blake2b(text, digest_size=_KEY_BYTES).digest()
-    return "k" + base64.b64encode(digest).decode()
+    return "k" + binascii.b2a_base64(digest, newline=False).decode()
 
 
 def _reads(write: PlannedWrite, *, trusting: bool) -> Sequence[ReadSetItem]:
@@ -100,17 +100,19 @@ def _once(writes: Sequence[PlannedWrite]) -> tuple[object, ...]:
     mutations: list[MutationKey | None] = []
     for write in writes:
         once = write.once
-        mutations.append(once if isinstance(once, MutationKey) else None)
-        match once:
-            case None:
-                kinds.append("n")
-                keys.append(None)
-            case IdempotencyKey():
-                kinds.append("k")
-                keys.append(key_text(once))
-            case MutationKey():
-                kinds.append("m")
-                keys.append(f"m/{once.device_id}/{once.number}")
+        if once is None:
+            kinds.append("n")
+            keys.append(None)
+            mutations.append(None)
+        elif type(once) is MutationKey:
+            kinds.append("m")
+            keys.append(f"m/{once.device_id}/{once.number}")
+            mutations.append(once)
+        else:
+            assert type(once) is IdempotencyKey, "there are two kinds of keys"
+            kinds.append("k")
+            keys.append(key_text(once))
+            mutations.append(None)
     if not any(mutations):
         return _elements(kinds), _elements(keys), None, None, None
     return (

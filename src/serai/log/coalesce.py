@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
+from datetime import datetime
 from time import perf_counter
 from typing import assert_never
 from uuid import UUID
@@ -32,6 +33,7 @@ from serai.core.limits import (
     QUEUED_WRITES_MAX,
     WRITE_ATTEMPTS_MAX,
 )
+from serai.log.admit import admit, device_of
 from serai.log.decide import NeedRows, decide, denied, plan_denial, plan_refusal
 from serai.log.denials import RECORDED, Denials
 from serai.log.intent import WriteAnswer, WriteIntent
@@ -238,7 +240,7 @@ class Coalescer:
         await self._learn_epochs(batch)
         with self._recorder.span("serai.decide", (w.exchange for w in batch)):
             planned = await self._decide_all([w for w in batch if not w.answer.cancelled()])
-        admitted, deferred = _admit(planned)
+        admitted, deferred = admit(planned)
         if not admitted:
             return deferred
         outcomes = await self._commit(admitted)
@@ -248,7 +250,7 @@ class Coalescer:
             if isinstance(outcome, Committed):
                 _answer(waiting, plan, outcome.version)
                 continue
-            device = _device(plan)
+            device = device_of(plan)
             first = stopped.get(device)
             if first is not None and isinstance(outcome, Stale):
                 # Not judged, because an earlier mutation of its device is not in: no attempt of its
@@ -301,12 +303,13 @@ class Coalescer:
         planned: dict[int, tuple[_Waiting, PlannedWrite]] = {}
         undecided = list(enumerate(batch))
         one_org = len({waiting.intent.org_id for waiting in batch}) == 1
+        now = self._clock.now()
         while undecided:
             needed: dict[RowKey, None] = {}
             again: list[tuple[int, _Waiting]] = []
             for number, waiting in undecided:
                 try:
-                    plan = self._decide_one(waiting, rows)
+                    plan = self._decide_one(waiting, rows, now)
                 except NeedRows as need:
                     again.append((number, waiting))
                     if one_org and not rows:
@@ -355,8 +358,10 @@ class Coalescer:
         if intent.via == "rest" and error.code in RECORDED:
             self._denials.note(intent, denied(intent, error, scope))
 
-    def _decide_one(self, waiting: _Waiting, rows: dict[RowKey, StoredRow | None]) -> PlannedWrite:
-        intent, now = waiting.intent, self._clock.now()
+    def _decide_one(
+        self, waiting: _Waiting, rows: dict[RowKey, StoredRow | None], now: datetime
+    ) -> PlannedWrite:
+        intent = waiting.intent
         # Unknown again if it was dropped meanwhile: the fence then tells it.
         epoch = intent.epoch or self._epochs.get(intent.org_id, 0)
         if intent.denial is not None:
@@ -434,40 +439,6 @@ class Coalescer:
         if kept is not None:
             return refusal_again_reply(once.number, kept.refusal)
         return lost_reply(once.number, waiting.intent.rows[0].id, version)
-
-
-def _admit(
-    planned: Sequence[tuple[_Waiting, PlannedWrite]],
-) -> tuple[list[tuple[_Waiting, PlannedWrite]], list[_Waiting]]:
-    """Split a batch into writes that do not meet in any row, and those that must wait for them.
-
-    A write that looks at a row which an earlier one of the batch changes was decided too early. A
-    device whose mutation waits makes its later ones wait.
-    """
-    written: set[RowKey] = set()
-    halted: set[tuple[int, UUID]] = set()
-    keys: set[tuple[int, object]] = set()
-    admitted: list[tuple[_Waiting, PlannedWrite]] = []
-    deferred: list[_Waiting] = []
-    for waiting, plan in planned:
-        once = plan.once
-        device = _device(plan)
-        touched = [(plan.org_id, item.collection, item.id) for item in plan.reads]
-        doubled = once is not None and (plan.org_id, once) in keys
-        if doubled or device in halted or not written.isdisjoint(touched):
-            deferred.append(waiting)
-            if device is not None:
-                halted.add(device)
-            continue
-        written.update([(plan.org_id, op.collection, op.id) for op in plan.ops])
-        keys.add((plan.org_id, once))
-        admitted.append((waiting, plan))
-    return admitted, deferred
-
-
-def _device(plan: PlannedWrite) -> tuple[int, UUID] | None:
-    """Return whose order the write keeps, None if it is no mutation."""
-    return (plan.org_id, plan.once.device_id) if isinstance(plan.once, MutationKey) else None
 
 
 def _error_of(waiting: _Waiting) -> BaseException | None:

@@ -167,7 +167,7 @@ def _planned(
 
 def _author(intent: WriteIntent) -> Author:
     once = intent.once
-    if isinstance(once, MutationKey):
+    if type(once) is MutationKey:
         return Author(intent.actor.user_id, once.device_id, "push")
     return Author(intent.actor.user_id, intent.device_id, intent.via)
 
@@ -445,6 +445,6 @@ def _reply(
         # Nobody asks twice: an import finds out by looking at its rows.
         return ""
     version = VERSION_MARK if stored is None else str(stored.version)
-    if isinstance(once, MutationKey):
+    if type(once) is MutationKey:
         return applied_reply(once.number, row_id, merged.fields, version=version, doc=doc)
     return rest_reply(row_id, version=version, doc=doc)

@@ -19,6 +19,7 @@ from serai.core.clock import Clock, SystemClock, timestamp_text
 from serai.core.errors import Code
 from serai.core.ids import ORG_SCOPE
 from serai.core.limits import WRITE_ROWS_MAX
+from serai.log.admit import device_of
 from serai.log.arguments import commit_arguments, key_text
 from serai.log.heads import Heads
 from serai.log.listing import FOR_ORG, list_statement
@@ -35,7 +36,6 @@ from serai.ports.store import (
     ListQuery,
     LogEntry,
     LogPage,
-    MutationKey,
     Outcome,
     PlannedWrite,
     Refusal,
@@ -136,10 +136,12 @@ class PostgresStore:
             middle = len(writes) // 2
             first = await self.commit(writes[:middle])
             # The other half must not take what follows, in its device, on one that was not taken.
-            halted = {_device(w) for w, o in zip(writes, first, strict=False) if _halts(o)} - {None}
-            rest = [w for w in writes[middle:] if _device(w) not in halted]
+            halted = {device_of(w) for w, o in zip(writes, first, strict=False) if _halts(o)} - {
+                None
+            }
+            rest = [w for w in writes[middle:] if device_of(w) not in halted]
             taken = iter(await self.commit(rest) if rest else [])
-            second = (Stale() if _device(w) in halted else next(taken) for w in writes[middle:])
+            second = (Stale() if device_of(w) in halted else next(taken) for w in writes[middle:])
             return [*first, *second]
         return [_failed(self._constraints, self._vertical, writes[0], error)]
 
@@ -285,12 +287,6 @@ class PostgresStore:
         """Make an empty organisation: epoch 1, version 0, active. Does nothing if it exists."""
         async with self._pool.connection() as connection:
             await connection.execute(_SQL["create_org"], org_id)
-
-
-def _device(write: PlannedWrite) -> tuple[int, UUID] | None:
-    """Return whose order the write keeps, None if it is no mutation."""
-    once = write.once
-    return (write.org_id, once.device_id) if isinstance(once, MutationKey) else None
 
 
 def _halts(outcome: Outcome) -> bool:

@@ -236,6 +236,36 @@ async def test_an_insert_of_an_id_that_exists_is_decided_again_on_the_row(store:
     assert await desk.commit_one(desk.plan(guest)) == Stale()
 
 
+async def test_one_insert_of_a_row_that_exists_costs_its_neighbours_nothing(store: PostgresStore):
+    desk, other = await Desk.open(subject_of(store)), await Desk.open(subject_of(store))
+    first = desk.guest(note="first")
+    await desk.done(desk.plan(first))
+    writes = [d.plan(d.guest(str(n))) for n in range(32) for d in (other, desk)]
+    writes[37] = desk.plan(desk.row(GUESTS, first.id, name="Other"))
+    outcomes = await desk.commit(*writes)
+    assert [n for n, o in enumerate(outcomes) if not isinstance(o, Committed)] == [37]
+    assert outcomes[37] == Stale()
+    assert [(await desk.version()), (await other.version())] == [34, 34]
+    row = await desk.stored(GUESTS, first.id)
+    assert row is not None
+    assert row.doc == first.doc
+
+
+@pytest.mark.parametrize(("days", "answered"), [(1, True), (2, False)])
+async def test_a_key_answers_for_a_day_at_least_and_then_is_free_again(
+    store: PostgresStore, sql: psycopg.Connection, days: int, answered: bool
+):
+    desk = await Desk.open(subject_of(store))
+    key = IdempotencyKey(ANNA, "k" * 200)
+    first = await desk.commit_one(desk.plan(desk.guest(), once=key))
+    assert first == Committed(3)
+    sql.execute(
+        "UPDATE serai.reply SET created_on = created_on - %s WHERE org_id = %s", (days, desk.org)
+    )
+    again = await desk.commit_one(desk.plan(desk.guest("Ben"), once=key))
+    assert isinstance(again, Replayed if answered else Committed)
+
+
 async def test_a_key_with_another_body_is_refused_with_422(store: PostgresStore):
     desk = await Desk.open(subject_of(store))
     queue = Coalescer(store, VERTICAL)
