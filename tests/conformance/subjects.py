@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from serai.adapters.memory import MemoryStore
+from serai.core.limits import DEVICE_PAST_DAYS
 from serai.log.postgres import PostgresStore
 from serai.shard.connection import connect
 from serai.shard.pools import PinnedPool
@@ -58,7 +59,7 @@ class MemorySubject:
         self.store.prune(org_id, floor)
 
     async def forget_replies(self, org_id: int) -> None:
-        self.store.organisations[org_id].replies.clear()
+        self.store.forget_replies(org_id)
 
 
 class PostgresSubject:
@@ -106,7 +107,11 @@ class PostgresSubject:
             await self._run(statement, org_id, floor)
 
     async def forget_replies(self, org_id: int) -> None:
-        await self._run("DELETE FROM serai.reply WHERE org_id = $1", org_id)
+        # Into the default partition, because no such day was made; from there they are folded.
+        await self._run(
+            "UPDATE serai.reply SET created_on = created_on - 5 WHERE org_id = $1", org_id
+        )
+        await self._run("SELECT serai.fold_replies(2, $1, 1000)", DEVICE_PAST_DAYS)
 
     async def _run(self, statement: str, *arguments: object) -> None:
         owner = await connect(self._owner_url)

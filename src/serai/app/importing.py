@@ -19,14 +19,8 @@ from typing import Final
 from serai.app.collector import rare_collections
 from serai.app.import_file import Lines, NotImportable, measure, private_copy, text_of
 from serai.app.organisations import insert_missing
-from serai.app.runtime import (
-    Runtime,
-    Shard,
-    SystemActor,
-    ensure_months,
-    ensure_partitions,
-    refresh_plans,
-)
+from serai.app.partitions import ensure_months, ensure_partitions
+from serai.app.runtime import Runtime, Shard, SystemActor, refresh_plans
 from serai.core.errors import Code, SeraiError
 from serai.core.limits import BULK_ROWS_MAX, WRITE_ROWS_MAX
 from serai.log.coalesce import Coalescer
@@ -118,8 +112,8 @@ async def _import_copy(
     if org_id is None:
         raise SeraiError(Code.NOT_FOUND, f"There is no organisation {org_key!r}.")
     home = await runtime.shard_for(org_id)
-    await ensure_partitions(home, runtime.vertical, runtime.clock.now())
-    await ensure_months(home, runtime.vertical, importer.first_day, importer.last_day)
+    await ensure_partitions(home.pool, runtime.vertical, runtime.clock.now())
+    await ensure_months(home.pool, runtime.vertical, importer.first_day, importer.last_day)
     setup = ((new.collection, new.id, new.row) for new in importer.setup(org_key))
     await insert_missing(runtime, home, org_id, setup)
     # Connections with patience: the workers wait for each other at the organisation's lock.

@@ -13,12 +13,12 @@ import importlib
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import Final
 from uuid import UUID
 
 from serai.app.database_url import fault_of
 from serai.app.listing import ListingCoalescer
+from serai.app.partitions import ensure_partitions, fold_replies
 from serai.app.settings import Settings, SettingsError
 from serai.core.clock import Clock, SystemClock
 from serai.core.errors import SeraiError
@@ -40,10 +40,6 @@ from serai.telemetry.recorder import SILENT, Recorder
 
 _log = logging.getLogger(__name__)
 
-MONTHS_AHEAD: Final = 12
-REPLY_DAYS_AHEAD: Final = 1
-AUDIT_MONTHS_AHEAD: Final = 2
-REPLY_DAYS_KEPT: Final = 2
 _UPKEEP_SECONDS: Final = 3600
 SESSIONS_PER_PRUNE: Final = 1_000
 
@@ -137,7 +133,8 @@ class Runtime:
             for ref in self.directory.shards:
                 try:
                     shard = await self.shard(ref)
-                    await ensure_partitions(shard, self.vertical, self.clock.now())
+                    await ensure_partitions(shard.pool, self.vertical, self.clock.now())
+                    await fold_replies(shard.pool)
                     self._recorder.upkeep("partitions", done=True)
                 except (SeraiError, PostgresError, OSError) as error:
                     self._recorder.upkeep("partitions", done=False)
@@ -230,34 +227,6 @@ def load_vertical(name: str) -> Vertical:
     if not isinstance(found, Vertical):
         raise SettingsError(f"SERAI_VERTICAL={name} is not a serai.model.Vertical.")
     return found
-
-
-async def ensure_partitions(shard: Shard, vertical: Vertical, now: datetime) -> None:
-    """Make the partitions by month from this one to a year ahead, and those of replies and of the
-    audit record.
-    """
-    today = now.astimezone(UTC).date()
-    async with shard.pool.connection() as connection:
-        await connection.execute(
-            "SELECT serai.turn_replies($1, $2)", REPLY_DAYS_AHEAD, REPLY_DAYS_KEPT
-        )
-        await connection.execute("SELECT serai.turn_audit($1)", AUDIT_MONTHS_AHEAD)
-    await ensure_months(shard, vertical, today, today.replace(year=today.year + 1, day=1))
-
-
-async def ensure_months(shard: Shard, vertical: Vertical, first: date, last: date) -> None:
-    """Make the partitions by month from the month of `first` to that of `last`."""
-    async with shard.pool.connection() as connection:
-        for collection in vertical.collections:
-            if collection.month_of is not None:
-                await connection.execute(
-                    "SELECT serai.ensure_months($1, $2, $3, $4, $5)",
-                    vertical.name,
-                    collection.name,
-                    collection.month_of,
-                    first,
-                    last,
-                )
 
 
 async def refresh_plans(shard: Shard, vertical: Vertical) -> None:

@@ -21,7 +21,8 @@ import aiohttp
 
 from serai.app.fleet import prepare_fleet
 from serai.app.organisations import insert_missing
-from serai.app.runtime import Runtime, Shard, ensure_partitions, open_runtime
+from serai.app.partitions import ensure_partitions
+from serai.app.runtime import Runtime, Shard, open_runtime
 from serai.app.settings import Settings
 from serai.core.ids import uuid7
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresSettings
@@ -144,7 +145,7 @@ async def open_stage(*, count_statements: bool = False) -> AsyncGenerator[Stage]
         await prepare_fleet(chosen, [("shard-1", url)])
         async with open_runtime(chosen) as runtime:
             shard = await runtime.shard(runtime.directory.shards[0])
-            await ensure_partitions(shard, runtime.vertical, runtime.clock.now())
+            await ensure_partitions(shard.pool, runtime.vertical, runtime.clock.now())
             yield Stage(postgres.pid, url, chosen, runtime, shard)
 
 

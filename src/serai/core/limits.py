@@ -80,6 +80,11 @@ INTEGER_MAX: Final = 2**53 - 1
 
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 200
 IDEMPOTENCY_KEEP_HOURS: Final = 24
+DEVICE_PAST_DAYS: Final = 400
+"""How long the server can tell a mutation from another one that used its number: 8 bytes each, and
+110 for those that a device made in a day."""
+FOLD_PAGES_MAX: Final = 16_384
+"""Pages of a day's replies, 128 MiB, that are folded into those hashes in one transaction."""
 TOMBSTONE_HORIZON_DAYS: Final = 30
 
 LAPTOP_SHARDS_MAX: Final = 16
@@ -232,4 +237,5 @@ assert JWKS_RETRY_SECONDS < JWKS_AGAIN_SECONDS < JWKS_FRESH_SECONDS < JWKS_STALE
     "each reason to ask an issuer again waits longer than the one before"
 )
 assert ID_TOKEN_CHARS_MAX < FORM_BYTES_MAX, "an ID token fits into a form"
+assert IDEMPOTENCY_KEEP_HOURS < DEVICE_PAST_DAYS * 24, "hashes outlive the replies they come from"
 assert CLOCK_SKEW_SECONDS_MAX < ACCESS_SECONDS, "a skewed clock does not refuse a fresh token"

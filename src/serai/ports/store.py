@@ -186,8 +186,8 @@ class Committed(Struct, frozen=True, gc=False):
 
 
 class Replayed(Struct, frozen=True, gc=False):
-    """The key was used before. `reply` is the stored text, None when only the mutation's number is
-    left of it.
+    """The key was used before. `reply` is the stored text, None when only the number and a hash are
+    left of a mutation; when its hash is gone too, `same_body` is true.
     """
 
     version: int
@@ -381,7 +381,8 @@ class Store(Protocol):
     - No two writes of a batch touch or read one row that the other changes: the caller sees to
     that. Neither do two carry one key or one mutation number. If one refers to a row that another
     inserts or deletes, the batch may be taken as if they had come in the order that suits.
-    - A write with a key is applied once; the key's reply is stored with it.
+    - A write with a key is applied once; the key's reply is stored with it. Of a
+      mutation whose reply was dropped, the number is known for good and the hash for long.
     - The audit record has an entry for each row of a committed write and for each refusal, in the
     same transaction, chained as `serai.log.audit` says; nobody can change or remove one.
     """

@@ -19,7 +19,8 @@ from psycopg import sql
 from integration.app.programs import Shell
 from integration.conftest import MakeDatabase
 from serai.app.fleet import prepare_fleet
-from serai.app.runtime import ensure_partitions, open_runtime
+from serai.app.partitions import ensure_partitions
+from serai.app.runtime import open_runtime
 from serai.app.settings import Settings
 
 NOWHERE = "postgresql://serai:hush@127.0.0.1:1/serai"
@@ -63,7 +64,7 @@ def own(make_database: MakeDatabase) -> Fleet:
             [ref] = runtime.directory.shards
             home = await runtime.shard(ref)
             await home.store.create_org(1)
-            await ensure_partitions(home, runtime.vertical, runtime.clock.now())
+            await ensure_partitions(home.pool, runtime.vertical, runtime.clock.now())
 
     asyncio.run(make())
     with psycopg.connect(directory) as connection:

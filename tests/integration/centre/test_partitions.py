@@ -12,9 +12,10 @@ from datetime import date
 import psycopg
 
 from integration.centre.people import subject_of
-from serai.app.runtime import REPLY_DAYS_KEPT
+from serai.app.partitions import REPLY_DAYS_KEPT
 from serai.core.errors import Code
 from serai.core.ids import uuid7
+from serai.core.limits import DEVICE_PAST_DAYS, FOLD_PAGES_MAX
 from serai.log.postgres import PostgresStore
 from serai.model.fields import Value
 from serai.ports.store import Committed, Failed, IdempotencyKey, ListQuery, Replayed
@@ -22,6 +23,9 @@ from serai.testing.store_conformance import Desk
 from serai.testing.store_conformance.desk import ANNA, mutation
 from serai.testing.vertical import PAYMENTS
 
+FOLD = (
+    f"SELECT serai.fold_replies({REPLY_DAYS_KEPT}, {DEVICE_PAST_DAYS}, {FOLD_PAGES_MAX})".encode()
+)
 MONTHS = "SELECT serai.ensure_months('trial', 'payments', 'business_date', %s, %s)"
 
 
@@ -114,8 +118,10 @@ def age(sql: psycopg.Connection, days: int) -> None:
 
 
 def turn(sql: psycopg.Connection) -> list[str]:
-    """Turn the days of replies; return the partitions that there are."""
-    sql.execute("SELECT serai.turn_replies(2, %s)", (REPLY_DAYS_KEPT,))
+    """Make days of replies and fold those that are over; return the partitions that there are."""
+    sql.execute("SELECT serai.turn_replies(2)")
+    while sql.execute(FOLD).fetchone() == (True,):
+        pass
     found = sql.execute(
         "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid"
         " WHERE inhparent = 'serai.reply'::regclass ORDER BY 1"
@@ -162,6 +168,8 @@ async def test_after_the_days_that_keys_are_kept_a_key_is_new_and_a_number_is_kn
     assert await desk.store.replayed(desk.org, key, bytes(32)) is None
     assert await desk.commit_one(desk.plan(desk.guest("3"), once=key)) == Committed(5)
     assert await desk.commit_one(number) == Replayed(0, None, same_body=True)
+    other = desk.plan(desk.guest("4"), once=mutation(phone, 1), body="another")
+    assert await desk.commit_one(other) == Replayed(0, None, same_body=False)
 
 
 async def test_old_days_of_replies_are_dropped_whole(store: PostgresStore, sql: psycopg.Connection):

@@ -12,6 +12,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -50,6 +51,7 @@ from serai.ports.store import (
     Op,
     PlannedWrite,
     ReadSetItem,
+    Replayed,
     RowOp,
 )
 from serai.schema.collections import generate
@@ -85,7 +87,13 @@ INSERT INTO serai.tombstone (org_id, collection, id, version)
 SELECT %(org)s, 3, gen_random_uuid(), 1 FROM generate_series(1, %(rows)s) g;
 INSERT INTO serai.device (org_id, device_id, user_id, number)
 SELECT %(org)s, gen_random_uuid(), gen_random_uuid(), 1 FROM generate_series(1, %(rows)s) g;
+INSERT INTO serai.device VALUES (%(org)s, %(phone)s, %(user)s, %(rows)s);
+SELECT serai.ensure_past(day::date) FROM unnest(ARRAY['2026-01-1', '2026-02-1', '2026-03-1']) day;
+INSERT INTO serai.device_past (org_id, device_id, first, day, hashes)
+SELECT %(org)s, %(phone)s, g, date '2026-01-01' + g %% 90, '\\x00000000000000ff'
+FROM generate_series(1, %(rows)s) g;
 """
+PHONE = UUID(int=0xF0)
 DELETED_WHOLE = {
     "properties": "a house is deleted once if ever, and only before its first close; every table"
     " refers to it, and an index for that would be paid by each write"
@@ -157,7 +165,7 @@ async def desk(store: PostgresStore, shard_url: str) -> Desk:
     """An organisation with 20,000 rows in each table."""
     # Plans are made while the tables are empty, as on a new shard, and kept.
     desk = await Desk.open(subject_of(store))
-    parameters = {"org": desk.org, "rows": ROWS, "sea": desk.sea}
+    parameters = {"org": desk.org, "rows": ROWS, "sea": desk.sea, "phone": PHONE, "user": ANNA}
     with psycopg.connect(shard_url, autocommit=True) as conn:
         for statement in FILL.split(";\n")[:-1]:
             conn.execute(statement.encode(), parameters)
@@ -175,6 +183,12 @@ async def a_batch(desk: Desk) -> None:
         desk.plan(once=mutation(phone, 1), refusal=refused(uuid7())),
     )
     assert all(isinstance(o, Committed) for o in outcomes), outcomes
+
+
+async def a_copy_of_an_old_file(desk: Desk) -> None:
+    numbers = (70, 700, 7_000)
+    outcomes = await desk.commit(*(desk.plan(once=mutation(PHONE, n)) for n in numbers))
+    assert outcomes == [Replayed(0, None, same_body=False)] * 3
 
 
 async def a_delete(desk: Desk) -> None:
@@ -226,6 +240,7 @@ async def a_page_of_a_list(desk: Desk) -> None:
     "act",
     [
         a_batch,
+        a_copy_of_an_old_file,
         a_delete,
         a_payment_that_moves,
         a_page_of_the_log,

@@ -35,6 +35,7 @@ FUNCTIONS = {
     "serai.ensure_months",
     "serai.turn_replies",
     "serai.turn_audit",
+    "serai.fold_replies",
 }
 TABLES = """
 SELECT n.nspname || '.' || c.relname AS name, c.relispartition AS part,
@@ -120,13 +121,18 @@ async def house(store: PostgresStore, shard_url: str, request_role: RequestRole)
         owner.execute(
             "SELECT serai.ensure_months"
             "('trial', 'payments', 'business_date', '2026-01-01', '2026-02-01'),"
-            " serai.turn_replies(1, 2), serai.turn_audit(1)"
+            " serai.turn_replies(1), serai.turn_audit(1), serai.ensure_past('2026-01-05')"
         )
         desks = [await Desk.open(subject_of(store)) for _ in range(2)]
         for desk in desks:
             await furnish(desk)
             owner.execute(
                 "INSERT INTO serai.audit_anchor VALUES (%s, 1, now(), '\\x00')", [desk.org]
+            )
+            owner.execute(
+                "INSERT INTO serai.device_past"
+                " VALUES (%s, gen_random_uuid(), 1, '2026-01-05', '\\x00')",
+                [desk.org],
             )
         yield House(desks[0], desks[1], owner, guest)
 

@@ -67,6 +67,7 @@ class Organisation:
         default_factory=dict[object, tuple[int, bytes, str]]
     )
     devices: dict[UUID, tuple[UUID, int]] = field(default_factory=dict[UUID, tuple[UUID, int]])
+    past: dict[tuple[UUID, int], bytes] = field(default_factory=dict[tuple[UUID, int], bytes])
     refusals: list[StoredRefusal] = field(default_factory=list[StoredRefusal])
     audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
 
@@ -106,6 +107,15 @@ class MemoryStore:
         deletes = (e for e in dropped if '"action":"delete"' in e.change[:80])
         org.gone -= {(e.collection, e.id) for e in deletes}
         org.head = replace(org.head, floor=max(floor, org.head.floor))
+
+    def forget_replies(self, org_id: int, *, keys: bool = True) -> None:
+        """Forget the replies of mutations, and of keys too: of a mutation its hash is left."""
+        org = self.organisations[org_id]
+        for once, (_, body_hash, _) in list(org.replies.items()):
+            if isinstance(once, MutationKey):
+                org.past[once.device_id, once.number] = body_hash[:8]
+            if keys or isinstance(once, MutationKey):
+                del org.replies[once]
 
     async def read(self, keys: Sequence[RowKey]) -> list[StoredRow | None]:
         """Return the live rows for the keys, in their order."""
@@ -360,7 +370,8 @@ def _earlier(org: Organisation, write: PlannedWrite) -> Outcome | None:
         if user_id != once.user_id:
             return Failed(Code.DEVICE_UNKNOWN, Code.DEVICE_UNKNOWN.kind.remedy)
         if once.number <= last and kept is None:
-            return Replayed(0, None, same_body=True)
+            past = org.past.get((once.device_id, once.number), write.body_hash[:8])
+            return Replayed(0, None, same_body=past == write.body_hash[:8])
         if once.number > last + 1:
             return Gap(last + 1)
     return None if kept is None else Replayed(kept[0], kept[2], kept[1] == write.body_hash)

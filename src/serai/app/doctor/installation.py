@@ -18,12 +18,8 @@ import psycopg
 from serai.app.database_url import address_of, failure_of, fault_of
 from serai.app.doctor import judge
 from serai.app.doctor.finding import Finding, failed, ok, warning
-from serai.app.runtime import (
-    AUDIT_MONTHS_AHEAD,
-    MONTHS_AHEAD,
-    REPLY_DAYS_AHEAD,
-    load_vertical,
-)
+from serai.app.partitions import AUDIT_MONTHS_AHEAD, MONTHS_AHEAD, REPLY_DAYS_AHEAD
+from serai.app.runtime import load_vertical
 from serai.app.settings import Settings
 from serai.app.signing_keys import states_of
 from serai.core.clock import Clock, SystemClock

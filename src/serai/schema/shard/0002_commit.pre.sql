@@ -141,7 +141,8 @@ BEGIN
                 outcomes[found_one.w] := 'replayed';
                 numbers[found_one.w] := coalesce(found_one.version, 0);
                 replies[found_one.w] := found_one.reply;
-                sames[found_one.w] := found_one.same;
+                sames[found_one.w] := found_one.same AND (found_one.version IS NOT NULL OR serai.same_in_past(
+                    w_org[found_one.w], w_device[found_one.w], found_one.number, w_hash[found_one.w]));
             ELSE
                 outcomes[found_one.w] := 'gap';
                 numbers[found_one.w] := found_one.expected;
@@ -385,8 +386,8 @@ BEGIN
 END
 $$;
 
--- Makes the days of replies from yesterday to `ahead` days from now and drops those that are older than the time keys are kept.
-CREATE FUNCTION serai.turn_replies(ahead integer, keep_days integer) RETURNS void
+-- Makes the days of replies from today to `ahead` days from now.
+CREATE FUNCTION serai.turn_replies(ahead integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     today date := (now() AT TIME ZONE 'UTC')::date;
@@ -406,14 +407,6 @@ BEGIN
         END IF;
         day := day + 1;
     END LOOP;
-    FOR part IN
-        SELECT c.oid::regclass::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'serai.reply'::regclass AND c.relname ~ '^reply_\d{4}_\d\d_\d\d$'
-          AND to_date(right(c.relname, 10), 'YYYY_MM_DD') < today - keep_days
-    LOOP
-        EXECUTE 'DROP TABLE ' || part;
-    END LOOP;
-    DELETE FROM serai.reply_default WHERE created_on < today - keep_days;
 END
 $$;
 

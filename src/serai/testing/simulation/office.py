@@ -16,7 +16,7 @@ from serai.core.errors import SeraiError
 from serai.log.intent import RowIntent, WriteIntent
 from serai.model.fields import Value
 from serai.model.rules import Op
-from serai.ports.store import IdempotencyKey, MutationKey
+from serai.ports.store import IdempotencyKey
 from serai.testing.simulation.history import History
 from serai.testing.simulation.hotel import HOTEL, till_of
 from serai.testing.simulation.server import ORG, Server
@@ -167,11 +167,9 @@ class Office:
         self._trace.fault("store", "restore", f"epoch {durable.organisations[ORG].head.epoch}")
 
     def age(self) -> None:
-        """Let the days pass after which replies are forgotten: only a mutation's number is left."""
+        """Let the days pass after which replies are forgotten: of a mutation its hash is left."""
         self._trace.fault("store", "replies_forgotten")
-        replies = self._server.durable.organisations[ORG].replies
-        for once in [each for each in replies if isinstance(each, MutationKey)]:
-            del replies[once]
+        self._server.durable.forget_replies(ORG, keys=False)
 
     def _membership(self, user: UUID) -> Wish:
         place = self._random.choice((*PLACES, None))

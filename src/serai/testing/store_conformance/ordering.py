@@ -96,6 +96,28 @@ async def a_number_is_known_for_good(desk: Desk) -> None:
     assert await desk.commit(*_numbered(desk, phone, 3)) == [Committed(5)]
 
 
+async def a_number_with_another_body_is_told_apart_for_long(desk: Desk) -> None:
+    """A file restored from a copy of last month: its numbers were used for writes that it has never
+    seen. What it sends again is known, what is new is not taken for applied.
+    """
+    phone, tablet = uuid7(), uuid7()
+    numbers = range(1, 141)
+    sent = [desk.plan(once=mutation(phone, n), body=f"write {n}") for n in numbers]
+    await desk.commit(*sent[:130], desk.plan(once=mutation(tablet, 1), body="tablet"))
+    await desk.subject.forget_replies(desk.org)
+    await desk.commit(*sent[130:])
+    await desk.subject.forget_replies(desk.org)
+    await desk.subject.restart()
+    known, other = Replayed(0, None, same_body=True), Replayed(0, None, same_body=False)
+    assert await desk.commit(*sent) == [known] * 140
+    new = [desk.plan(desk.guest(), once=mutation(phone, n), body=f"new {n}") for n in numbers]
+    assert await desk.commit(*new) == [other] * 140
+    mixed = [sent[9], new[10], desk.plan(once=mutation(phone, 141), body="next")]
+    assert await desk.commit(*mixed) == [known, other, Committed(2)]
+    assert await desk.commit_one(desk.plan(once=mutation(tablet, 1), body="write 1")) == other
+    assert await desk.version() == 2
+
+
 async def a_device_is_one_users(desk: Desk) -> None:
     """Another user's mutation with its id is refused, the first one's go on."""
     phone = uuid7()
@@ -219,6 +241,7 @@ CASES: Final[tuple[Case, ...]] = (
     a_number_is_applied_once,
     a_number_with_another_body_is_told_apart,
     a_number_is_known_for_good,
+    a_number_with_another_body_is_told_apart_for_long,
     a_device_is_one_users,
     nothing_that_follows_a_stale_one_is_taken,
     nothing_that_follows_a_refused_one_is_taken,
