@@ -90,12 +90,13 @@ async def prepare_fleet(settings: Settings, shards: list[tuple[str, str]]) -> No
     if report.error is not None:
         raise SchemaError(report.error, report.remedy or "")
     async with await Directory.open(settings.directory_url) as directory:
-        for position, (name, url) in enumerate(shards):
+        for name, url in shards:
             shard_id = await directory.add_shard(name, url, actor=_ACTOR, reason="start")
-            first = 1 + position * ORGS_PER_SHARD
-            await directory.add_range(
-                shard_id, first, first + ORGS_PER_SHARD, actor=_ACTOR, reason="start"
-            )
+            if not directory.placement.ranges_of(shard_id):
+                first = directory.placement.end
+                await directory.add_range(
+                    shard_id, first, first + ORGS_PER_SHARD, actor=_ACTOR, reason="start"
+                )
     fleet = await migrate(settings)
     for database in fleet.databases:
         if database.error is not None:

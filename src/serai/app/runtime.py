@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from serai.app.database_url import fault_of
 from serai.app.listing import ListingCoalescer
 from serai.app.partitions import ensure_partitions, fold_replies
 from serai.app.settings import Settings, SettingsError
@@ -31,6 +30,7 @@ from serai.model import Vertical
 from serai.schema.admission import role_of_requests
 from serai.schema.collections import generate
 from serai.schema.compat import check_database
+from serai.schema.database_url import fault_of
 from serai.schema.errors import SchemaError
 from serai.shard.connection import PostgresError
 from serai.shard.directory import Directory

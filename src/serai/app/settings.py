@@ -15,7 +15,6 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from serai.app.database_url import fault_of
 from serai.core.limits import (
     METRICS_TOKEN_CHARS_MIN,
     POOL_CONNECTIONS_MAX,
@@ -23,6 +22,7 @@ from serai.core.limits import (
 )
 from serai.gate.issuers import parse_issuers
 from serai.http.services import HttpSettings
+from serai.schema.database_url import fault_of
 
 PREFIX: Final = "SERAI_"
 ISSUER_DEFAULT: Final = "http://127.0.0.1:8642"

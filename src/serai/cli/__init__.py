@@ -1,5 +1,5 @@
-"""The command line: `serai dev | serve | migrate | org | user | keys | import | doctor | demo |
-settings | reference`.
+"""The command line: `serai dev | serve | migrate | shard | org | user | keys | import | doctor |
+demo | bench | settings | reference`.
 
 Owns how people start Serai and what they read. Promises that every command has `--json` where it
 reports something, says what to do when it fails, and ends with a status that tells. Never holds
@@ -36,7 +36,8 @@ app.command(
     name="migrate",
     help="Bring every database up to this release's schema.",
 )
-app.command("serai.cli.org:app", name="org", help="Organisations: create, list, audit.")
+app.command("serai.cli.shard:app", name="shard", help="Shards: list, add, open, close, check.")
+app.command("serai.cli.org:app", name="org", help="Organisations: create, list, where, audit.")
 app.command(
     "serai.cli.org:user_app",
     name="user",

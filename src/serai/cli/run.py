@@ -20,10 +20,10 @@ import uvloop
 from cyclopts import App
 from rich.console import Console
 
-from serai.app.database_url import failure_of
 from serai.app.settings import SettingsError
 from serai.core.errors import SeraiError
 from serai.embedded.postgres import EmbeddedPostgresError
+from serai.schema.database_url import failure_of
 from serai.schema.errors import SchemaError
 
 T = TypeVar("T")

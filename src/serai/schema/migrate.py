@@ -34,6 +34,7 @@ from serai.schema.database import (
     read_applied,
     read_state,
 )
+from serai.schema.database_url import failure_of, fault_of
 from serai.schema.errors import SchemaError
 from serai.schema.files import FileSet, Kind, Step, shipped
 from serai.schema.generated import GeneratedStatement
@@ -130,7 +131,7 @@ async def migrate_fleet(
     if role is None:
         return FleetReport(ok=False, databases=[directory])
 
-    async def migrate_shard(name: str, url: str) -> DatabaseReport:
+    async def migrate_one(name: str, url: str) -> DatabaseReport:
         async with turn:
             report = await migrate_database(
                 url,
@@ -147,13 +148,33 @@ async def migrate_fleet(
 
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(migrate_shard(name, url))
+            group.create_task(migrate_one(name, url))
             for name, url in await _shards(directory_url, options)
         ]
     shards = [task.result() for task in tasks]
     return FleetReport(
         ok=all(report.outcome != "failed" for report in shards), databases=[directory, *shards]
     )
+
+
+async def migrate_shard(
+    directory_url: str,
+    name: str,
+    url: str,
+    *,
+    statements: Sequence[GeneratedStatement] = (),
+    progress: OnProgress | None = None,
+) -> DatabaseReport:
+    """Migrate one shard, in the directory or not yet, and let the fleet's role of requests in."""
+    options = Options()
+    report = await migrate_database(
+        url, "shard", name=name, statements=statements, options=options, progress=progress
+    )
+    if report.error is None:
+        async with connected(directory_url, options) as conn:
+            role = await fleet_role(conn)
+        await _admit(url, report, role, options)
+    return report
 
 
 async def migrate_database(
@@ -183,13 +204,18 @@ async def migrate_database(
         progress=progress or (lambda _: None),
     )
     started = time.monotonic()
+    fault = fault_of(url)
     try:
+        if fault is not None:
+            # The text is not shown, nor what a library says of it: it may hold a password.
+            raise SchemaError(f"Its URL is {fault}", "Write it anew: serai shard url NAME URL")
         async with connected(url, run.options) as conn:
             await run.migrate(conn)
     except SchemaError as error:
         run.fail(error.problem, error.remedy)
     except (psycopg.Error, OSError) as error:
-        run.fail(str(error).strip(), "See that the database answers and run this again.")
+        why = failure_of(error) if isinstance(error, psycopg.Error) else str(error)
+        run.fail(why, "See that the database answers and run this again.")
     run.report.seconds = round(time.monotonic() - started, 3)
     run.tell("finished", run.report.outcome)
     return run.report

@@ -130,6 +130,11 @@ class Directory:
         return self._placement.version
 
     @property
+    def placement(self) -> Placement:
+        """The copy; another object after a change of ranges or shards."""
+        return self._placement
+
+    @property
     def shards(self) -> list[ShardRef]:
         """Every shard, by id."""
         return sorted(self._placement.shards.values(), key=lambda shard: shard.id)

@@ -57,6 +57,20 @@ class Placement:
             return None
         return self._homes[at]
 
+    def is_moved(self, org_id: int) -> bool:
+        """Tell whether an override says where the organisation lives, and not its range."""
+        return org_id in self._overrides
+
+    def ranges_of(self, shard_id: int) -> list[tuple[int, int]]:
+        """Return (first, one past the last) of each range of the shard, in their order."""
+        spans = zip(self._starts, self._stops, self._homes, strict=True)
+        return [(start, stop) for start, stop, home in spans if home.id == shard_id]
+
+    @property
+    def end(self) -> int:
+        """The first number behind all ranges."""
+        return self._stops[-1] if self._stops else 1
+
     def move(self, version: int, changes: Iterable[tuple[int, int | None]]) -> None:
         """Apply changes of overrides, (organisation, shard id or None for back to its range), in
         their order.

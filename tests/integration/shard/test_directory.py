@@ -75,6 +75,37 @@ async def test_new_organisations_go_where_the_fewest_are(directory):
     assert orgs == [1, 100, 2, 101]
 
 
+async def test_a_shard_from_which_many_were_moved_gets_the_next_ones(directory):
+    """What counts is who lives there, not how many numbers its range has given."""
+    orgs = [await directory.create_organisation(f"org-{n}") for n in range(8)]
+    for org_id in orgs:
+        if directory.resolve(org_id).name == "one":
+            await directory.set_override(org_id, 2, **WHO)
+    new = [await directory.create_organisation(f"new-{n}") for n in range(9)]
+    assert [directory.resolve(org_id).name for org_id in new] == ["one"] * 8 + ["two"]
+    for org_id in orgs:
+        await directory.set_override(org_id, None, **WHO)
+    # Now 12 live on the first and 5 on the second.
+    later = [await directory.create_organisation(f"later-{n}") for n in range(3)]
+    assert {directory.resolve(org_id).name for org_id in later} == {"two"}
+
+
+async def test_organisations_moved_together_are_counted_once_each(directory, migrated_database):
+    for n in range(6):
+        await directory.create_organisation(f"org-{n}")  # 1, 100, 2, 101, 3, 102
+    ask(
+        migrated_database,
+        "INSERT INTO serai_directory.org_override (org_id, shard_id) "
+        "VALUES (1, 2), (2, 2), (100, 1)",
+    )
+    load = "SELECT name, orgs FROM serai_directory.shard_load ORDER BY shard_id"
+    assert ask(migrated_database, load) == [("one", 2), ("two", 4)]
+    ask(migrated_database, "UPDATE serai_directory.org_override SET shard_id = 1")
+    assert ask(migrated_database, load) == [("one", 4), ("two", 2)]
+    ask(migrated_database, "DELETE FROM serai_directory.org_override WHERE org_id >= 2")
+    assert ask(migrated_database, load) == [("one", 3), ("two", 3)]
+
+
 @pytest.mark.parametrize("state", ["closed", "draining"])
 async def test_a_shard_that_is_not_open_gets_nobody_new_and_keeps_its_own(directory, state):
     first = await directory.create_organisation("first")

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import psycopg
 
-from serai.app.database_url import address_of, failure_of, fault_of
 from serai.app.doctor import judge
 from serai.app.doctor.finding import Finding, failed, ok, warning
 from serai.app.partitions import AUDIT_MONTHS_AHEAD, MONTHS_AHEAD, REPLY_DAYS_AHEAD
@@ -30,6 +29,7 @@ from serai.schema.admission import check_powers, role_of_requests
 from serai.schema.collections import generate
 from serai.schema.compat import check_schema
 from serai.schema.database import Conn, Options, connected, pending, read_applied, value
+from serai.schema.database_url import address_of, failure_of, fault_of
 from serai.schema.errors import RoleTooStrongError, SchemaError
 from serai.schema.files import Kind, shipped
 from serai.schema.generated import GeneratedStatement

@@ -79,6 +79,8 @@ BEGIN
         CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - '{url,address}'::text[] END,
         CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - '{url,address}'::text[] END
     );
+    -- The doorbell: once a transaction, at its commit.
+    PERFORM pg_notify('serai_placement', '');
     RETURN NULL;
 END
 $$;
@@ -91,7 +93,8 @@ CREATE TRIGGER placement_changed AFTER INSERT OR DELETE OR UPDATE OF orgs, shard
 CREATE TRIGGER placement_changed AFTER INSERT OR DELETE OR UPDATE ON serai_directory.org_override
     FOR EACH ROW EXECUTE FUNCTION serai_directory.placement_changed();
 
--- Idempotent by key. The number comes from the range with the fewest organisations on an open shard. The range's row
+-- Idempotent by key. The number comes from a range of the emptiest open shard: that on which the fewest organisations live
+-- (shard_load), moved ones counted where they are; of its ranges, from the one that has given the fewest. The range's row
 -- stays locked to commit, so two creators never get one number; a number is given only if the key was free.
 CREATE FUNCTION serai_directory.create_organisation(p_key text, p_name text, p_created_by uuid)
 RETURNS TABLE (org_id bigint, created boolean) LANGUAGE plpgsql AS $$
@@ -113,9 +116,9 @@ BEGIN
                 USING ERRCODE = 'SE001', HINT = 'Add a range of organisations to an open shard.';
         END IF;
         SELECT r.range_id, r.next_org_id INTO chosen
-            FROM serai_directory.org_range r JOIN serai_directory.shard s USING (shard_id)
+            FROM serai_directory.org_range r JOIN serai_directory.shard_load s USING (shard_id)
             WHERE s.state = 'open' AND r.next_org_id < upper(r.orgs)
-            ORDER BY r.next_org_id - lower(r.orgs), r.range_id
+            ORDER BY s.orgs, r.next_org_id - lower(r.orgs), r.range_id
             LIMIT 1 FOR UPDATE OF r;
         -- Nothing: another creator took the last number while this one waited. Look again.
         CONTINUE WHEN NOT FOUND;

@@ -8,8 +8,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from serai.app.database_url import address_of, failure_of, fault_of
 from serai.app.settings import SettingsError, load_settings
+from serai.schema.database_url import address_of, failure_of, fault_of
 
 PASTED = ["hu@sh-secret", "hu/sh-secret", "hu?sh-secret", "hu#sh-secret", "hu%sh-secret"]
 
