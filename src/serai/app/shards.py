@@ -23,12 +23,13 @@ from serai.app.shard_facts import (
     fleet_directory,
     page_here,
 )
+from serai.schema.admission import admit, fleet_role
 from serai.schema.collections import generate
 from serai.schema.compat import check_database
 from serai.schema.database import connected, read_state, value
 from serai.schema.database_url import fault_of
 from serai.schema.errors import SchemaError
-from serai.schema.migrate import OnProgress, migrate_shard
+from serai.schema.migrate import OnProgress, migrate_database
 from serai.shard.directory import Directory
 from serai.shard.placement import ShardRef
 
@@ -101,11 +102,13 @@ async def _make_ready(
         if ready and not known and await value(conn, SQL["used"]):
             raise ShardError("The database holds organisations. Name one that is empty.")
     statements = generate(load_vertical(settings.vertical))
-    report = await migrate_shard(
-        settings.directory_url, name, url, statements=statements, progress=progress
-    )
+    report = await migrate_database(url, "shard", name, statements=statements, progress=progress)
     if report.error is not None:
         raise SchemaError(report.error, report.remedy or "")
+    async with connected(settings.directory_url, OPTIONS) as conn:
+        role = await fleet_role(conn)
+    async with connected(url, OPTIONS) as conn:
+        await admit(conn, url, "shard", role, OPTIONS)
 
 
 async def _give_range(directory: Directory, shard_id: int, orgs: int, reason: str) -> RangeFacts:

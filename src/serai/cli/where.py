@@ -1,6 +1,7 @@
 """`serai org where`: on which shard an organisation lives.
 
-Owns nothing but the command. Never changes placement.
+Owns nothing but the command. Promises status 1 when the shard says otherwise than the directory, or
+nothing. Never changes placement.
 """
 
 from __future__ import annotations

@@ -134,13 +134,7 @@ async def migrate_fleet(
     async def migrate_one(name: str, url: str) -> DatabaseReport:
         async with turn:
             report = await migrate_database(
-                url,
-                "shard",
-                name=name,
-                phase=phase,
-                statements=statements,
-                options=options,
-                progress=progress,
+                url, "shard", name, phase, statements, options=options, progress=progress
             )
             if report.error is None:
                 await _admit(url, report, role, options)
@@ -157,33 +151,13 @@ async def migrate_fleet(
     )
 
 
-async def migrate_shard(
-    directory_url: str,
-    name: str,
-    url: str,
-    *,
-    statements: Sequence[GeneratedStatement] = (),
-    progress: OnProgress | None = None,
-) -> DatabaseReport:
-    """Migrate one shard, in the directory or not yet, and let the fleet's role of requests in."""
-    options = Options()
-    report = await migrate_database(
-        url, "shard", name=name, statements=statements, options=options, progress=progress
-    )
-    if report.error is None:
-        async with connected(directory_url, options) as conn:
-            role = await fleet_role(conn)
-        await _admit(url, report, role, options)
-    return report
-
-
 async def migrate_database(
     url: str,
     files: Kind | FileSet,
-    *,
     name: str | None = None,
     phase: Phase = "all",
     statements: Sequence[GeneratedStatement] = (),
+    *,
     options: Options | None = None,
     progress: OnProgress | None = None,
 ) -> DatabaseReport:
