@@ -125,7 +125,7 @@ class Load:
     organisations: int = 10_000
     in_flight: int = 256
     seconds: float = 8.0
-    connections: int = 64
+    connections: int = 256
     device_rows: int = 100_000
     history_rows: int = 1_000
     history_updates: int = 20

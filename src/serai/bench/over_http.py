@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import aiohttp
@@ -56,8 +57,12 @@ async def http_writes(load: Load) -> list[Figure]:
 
 
 async def http_push(load: Load) -> list[Figure]:
-    """`POST /v1/sync/mutations` with 20 inserts."""
-    async with _served(load) as (stage, server, members):
+    """`POST /v1/sync/mutations` with 20 inserts.
+
+    On a quarter of the connections: each has twenty rows in flight.
+    """
+    fewer = replace(load, connections=max(load.connections // 4, 2))
+    async with _served(fewer) as (stage, server, members):
         text = Rows(stage.runtime.vertical).text()
         body = (
             f'{{"number":@number,"collection":"{COLLECTION}","id":"@id","op":"insert",'
