@@ -106,7 +106,7 @@ def _once(writes: Sequence[PlannedWrite]) -> tuple[object, ...]:
             mutations.append(None)
         elif type(once) is MutationKey:
             kinds.append("m")
-            keys.append(f"m/{once.device_id}/{once.number}")
+            keys.append(f"m{once.device_id.hex}{once.number}")
             mutations.append(once)
         else:
             assert type(once) is IdempotencyKey, "there are two kinds of keys"

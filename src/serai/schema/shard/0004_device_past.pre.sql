@@ -43,9 +43,9 @@ BEGIN
     -- no org_id: the replies of every organisation of the shard
     EXECUTE format(
         'WITH dropped AS (%s), mutation AS ('
-        ' SELECT d.org_id, substr(d.key, 3, 36)::uuid AS device_id, substr(d.key, 40)::bigint AS number,'
+        ' SELECT d.org_id, substr(d.key, 2, 32)::uuid AS device_id, substr(d.key, 34)::bigint AS number,'
         '        d.created_on AS day, substr(d.body_hash, 1, 8) AS hash'
-        ' FROM dropped d WHERE starts_with(d.key, ''m/'')'
+        ' FROM dropped d WHERE starts_with(d.key, ''m'')'
         '), numbered AS ('
         ' SELECT m.*, m.number - row_number()'
         '     OVER (PARTITION BY m.org_id, m.device_id, m.day ORDER BY m.number) AS run'
