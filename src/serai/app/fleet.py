@@ -27,6 +27,7 @@ from serai.schema.migrate import (
     migrate_fleet,
 )
 from serai.shard.directory import Directory
+from serai.shard.secrets import ensure_secret
 
 ORGS_PER_SHARD: Final = 10_000_000
 _ACTOR: Final = "serai dev"
@@ -53,7 +54,7 @@ async def migrate(
     )
     if report.databases[0].error is None:
         async with await Directory.open(url) as directory:
-            await directory.ensure_secret("token", lambda: os.urandom(_SECRET_BYTES))
+            await ensure_secret(directory.pool, "token", lambda: os.urandom(_SECRET_BYTES))
             async with directory.pool.connection() as connection:
                 await ensure_signing_key(connection, datetime.now(UTC))
     return report

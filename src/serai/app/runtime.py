@@ -36,6 +36,7 @@ from serai.shard.connection import PostgresError
 from serai.shard.directory import Directory
 from serai.shard.placement import ShardRef
 from serai.shard.pools import PinnedPool
+from serai.shard.secrets import secrets
 from serai.telemetry.recorder import SILENT, Recorder
 
 _log = logging.getLogger(__name__)
@@ -199,7 +200,7 @@ async def open_runtime(
             if fault is not None:
                 raise SettingsError(f"The URL of {ref.name} is {fault}.")
             await check_database(ref.url, "shard", statements=generate(vertical), role=role)
-        keys = await directory.secrets("token")
+        keys = await secrets(directory.pool, "token")
         if not keys:
             raise SchemaError("The directory has no keys yet", "Run `serai migrate`.")
         sealer, time = TokenSealer(keys), clock or SystemClock()

@@ -81,6 +81,7 @@ class Connection(Protocol):
     def is_in_transaction(self) -> bool: ...
     def is_idle(self) -> bool: ...
     async def settle(self) -> None: ...
+    async def heard(self, channel: str, ring: Callable[[], None]) -> asyncio.Event: ...
     def terminate(self) -> None: ...
     async def close(self, *, timeout: float | None = None) -> None: ...  # noqa: ASYNC109 - its name
 
@@ -110,6 +111,43 @@ class _Connection(asyncpg.Connection):
         await self.execute("ROLLBACK" if self.is_in_transaction() else "SELECT 1")
         if self.is_in_transaction():
             await self.execute("ROLLBACK")
+
+    async def heard(self, channel: str, ring: Callable[[], None]) -> asyncio.Event:
+        """Call `ring` at each NOTIFY on the channel; return what is set when the connection is
+        lost.
+        """
+        lost = asyncio.Event()
+
+        def on_end(_: object) -> None:
+            lost.set()
+
+        def on_notify(*_: object) -> None:
+            ring()
+
+        self.add_termination_listener(on_end)
+        await self.add_listener(channel, on_notify)
+        return lost
+
+
+async def hear(
+    connection: Connection, channel: str, ring: Callable[[], None], silence_seconds: float
+) -> None:
+    """Call `ring` now, for what was told before, and at each NOTIFY on the channel, until the
+    connection is lost or does not answer when it is asked, each `silence_seconds`.
+    """
+    try:
+        async with asyncio.timeout(silence_seconds):
+            lost = await connection.heard(channel, ring)
+        ring()
+        while not lost.is_set():
+            try:
+                async with asyncio.timeout(silence_seconds):
+                    await lost.wait()
+            except TimeoutError:
+                async with asyncio.timeout(silence_seconds):
+                    await connection.execute("SELECT 1")
+    except (*_PERHAPS_LOST, asyncpg.PostgresError):
+        return
 
 
 async def connect(

@@ -1,35 +1,32 @@
-"""The directory, as a process sees it: which shard holds an organisation, and the platform's keys.
+"""The directory, as a process sees it: which shard holds an organisation.
 
-Owns the process's copy of the placement and the statements on the directory's database. Promises
-that `resolve` answers from memory, that the copy is at most `poll_seconds` old while the directory
-answers, and that known organisations are served however long it does not. Never trusts its copy for
-safety: the shard itself refuses an organisation that has left (epoch and state in the same UPDATE),
-and then the caller refreshes and tries again.
-
-The copy follows the directory's version. The last changes are taken from its audit; anything but
-moved organisations, or a version that is too far behind, is read whole.
+Owns the statements on the directory's database that concern organisations and their placement.
+Promises that `resolve` answers from memory, that the copy of the placement is at most
+`poll_seconds` old while the directory answers (`follow.py`), and that known organisations are
+served however long it does not. Never trusts its copy for safety: the shard itself refuses an
+organisation that has left (epoch and state in the same UPDATE), and then the caller refreshes and
+tries again.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Final, Literal, Self
 from uuid import UUID
 
 from serai.core.errors import Code, SeraiError
-from serai.shard.connection import Connection, PostgresError, Record, sqlstate
+from serai.shard.connection import Connection, PostgresError, connect, sqlstate
+from serai.shard.doorbell import Doorbell
+from serai.shard.follow import CHANNEL, Follower, load_placement
 from serai.shard.placement import Placement, ShardRef
 from serai.shard.pools import PinnedPool
 from serai.shard.queries import load_queries
 from serai.shard.role import RequestRole
 
 POLL_SECONDS_DEFAULT: Final = 1.0
-CHANGES_MAX: Final = 1_000
-"""Changes taken one by one; with more, the placement is read whole."""
 KEYS_CACHED_MAX: Final = 100_000
 CONNECTIONS_MAX: Final = 10
 
@@ -41,17 +38,6 @@ _NO_ROOM: Final = "SE001"
 _SQL: Final = load_queries("serai.shard", "directory.sql")
 
 
-@dataclass(slots=True)
-class DirectoryStats:
-    """Counters. `stale_resolves`: answers given while the directory could not be asked."""
-
-    refreshes: int = 0
-    reloads: int = 0
-    refresh_failures: int = 0
-    stale_resolves: int = 0
-    key_misses: int = 0
-
-
 class Directory:
     """Use `async with await Directory.open(url) as directory`; one a process.
 
@@ -60,17 +46,11 @@ class Directory:
         stats: counters.
     """
 
-    def __init__(
-        self, pool: PinnedPool, placement: Placement, role: RequestRole | None = None
-    ) -> None:
+    def __init__(self, pool: PinnedPool, follower: Follower) -> None:
         self.pool = pool
-        self._role = role
-        self.stats = DirectoryStats()
-        self._placement = placement
-        self._stale = False
+        self.stats = follower.stats
+        self._follower = follower
         self._keys: OrderedDict[str, int] = OrderedDict()
-        self._refreshing = asyncio.Lock()
-        self._poller: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -79,6 +59,7 @@ class Directory:
         *,
         role: RequestRole | None = None,
         poll_seconds: float = POLL_SECONDS_DEFAULT,
+        listen: bool = True,
         application_name: str = "serai directory",
     ) -> Self:
         """Connect, read the placement, follow it.
@@ -88,32 +69,30 @@ class Directory:
             role: who this process is, here and on every shard; None: whoever the URLs name, their
                 owner.
             poll_seconds: between two looks at the version.
+            listen: to the doorbell as well, by a connection of its own.
             application_name: as PostgreSQL shows it.
 
         Raises:
             SeraiError: `unavailable`.
         """
+        own = url if role is None else role.url(url)
         pool = PinnedPool(
-            url if role is None else role.url(url),
-            size_min=1,
-            size_max=CONNECTIONS_MAX,
-            application_name=application_name,
+            own, size_min=1, size_max=CONNECTIONS_MAX, application_name=application_name
         )
+        bell = Doorbell(partial(connect, own, application_name="serai doorbell"), CHANNEL)
         try:
             await pool.open()
             async with pool.connection() as c:
-                directory = cls(pool, await _load(c, role), role)
+                follower = Follower(pool, role, await load_placement(c, role), bell)
         except BaseException:
             await pool.close()
             raise
-        directory._poller = asyncio.create_task(directory._poll(poll_seconds))
-        return directory
+        follower.start(poll_seconds, listen=listen)
+        return cls(pool, follower)
 
     async def close(self) -> None:
         """Stop following and close the connections."""
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.gather(self._poller, return_exceptions=True)
+        await self._follower.close()
         await self.pool.close()
 
     async def __aenter__(self) -> Self:
@@ -127,17 +106,22 @@ class Directory:
     @property
     def version(self) -> int:
         """The directory's version that the copy stands for."""
-        return self._placement.version
+        return self.placement.version
 
     @property
     def placement(self) -> Placement:
         """The copy; another object after a change of ranges or shards."""
-        return self._placement
+        return self._follower.placement
+
+    @property
+    def listening(self) -> bool:
+        """Whether a change would be heard at once."""
+        return self._follower.bell.listening
 
     @property
     def shards(self) -> list[ShardRef]:
         """Every shard, by id."""
-        return sorted(self._placement.shards.values(), key=lambda shard: shard.id)
+        return sorted(self.placement.shards.values(), key=lambda shard: shard.id)
 
     def resolve(self, org_id: int) -> ShardRef:
         """Return the organisation's home shard. It does not say that the organisation exists.
@@ -145,9 +129,9 @@ class Directory:
         Raises:
             SeraiError: `not_found` for a number that no range holds.
         """
-        if self._stale:
+        if self._follower.stale:
             self.stats.stale_resolves += 1
-        home = self._placement.resolve(org_id)
+        home = self.placement.resolve(org_id)
         if home is None:
             raise SeraiError(Code.NOT_FOUND, "There is no such organisation.")
         return home
@@ -159,39 +143,11 @@ class Directory:
         Raises:
             SeraiError: `unavailable`; the copy stays as it is.
         """
-        async with self._refreshing:
-            try:
-                async with self.pool.connection() as c:
-                    changed = await self._catch_up(c)
-            except SeraiError:
-                self.stats.refresh_failures += 1
-                self._stale = True
-                raise
-            self._stale = False
-            self.stats.refreshes += 1
-            return changed
+        return await self._follower.refresh()
 
-    async def _catch_up(self, c: Connection) -> bool:
-        version: int = await c.fetchval(_SQL["version"])
-        behind = version - self._placement.version
-        if behind == 0:
-            return False
-        if 0 < behind <= CHANGES_MAX:
-            changes = await c.fetch(_SQL["changes"], self._placement.version, CHANGES_MAX)
-            if _only_moves(self._placement.version, changes):
-                moves = [(row["org_id"], row["shard_id"]) for row in changes]
-                self._placement.move(changes[-1]["version"], moves)
-                return True
-        self._placement = await _load(c, self._role)
-        self.stats.reloads += 1
-        return True
-
-    async def _poll(self, seconds: float) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            # Counted by refresh; the next round tries again.
-            with contextlib.suppress(SeraiError):
-                await self.refresh()
+    async def changed(self, seconds: float) -> bool:
+        """Wait for a change of placement, so long at most; tell whether there was one."""
+        return await self._follower.changed(seconds)
 
     # ------------------------------------------------------------ organisations
 
@@ -237,7 +193,7 @@ class Directory:
         assert row is not None, "the function answers or raises"
         org_id: int = row["org_id"]
         self._remember(key, org_id)
-        if self._placement.resolve(org_id) is None:
+        if self.placement.resolve(org_id) is None:
             # The range is younger than this process's copy.
             await self.refresh()
         return org_id
@@ -319,37 +275,6 @@ class Directory:
             await c.execute(_SQL["who_and_why"], actor, reason)
             yield c
 
-    # ------------------------------------------------------------ secrets
-
-    async def secrets(self, kind: str) -> dict[int, bytes]:
-        """Return key id -> secret of those that are not retired. The highest id is in use."""
-        async with self.pool.connection() as c:
-            rows = await c.fetch(_SQL["secrets"], kind)
-        return {row["key_id"]: row["material"] for row in rows}
-
-    async def ensure_secret(self, kind: str, make: Callable[[], bytes]) -> dict[int, bytes]:
-        """Return the secrets of the kind; if there are none, the first to ask makes one for all."""
-        found = await self.secrets(kind)
-        if found:
-            return found
-        async with self.pool.connection() as c:
-            await c.execute(_SQL["first_secret"], kind, make())
-        return await self.secrets(kind)
-
-    async def add_secret(self, kind: str, material: bytes) -> int:
-        """Add a secret, to be used from now on. Return its key id."""
-        async with self.pool.connection() as c:
-            key_id: int = await c.fetchval(_SQL["next_secret"], kind, material)
-        return key_id
-
-    async def retire_secret(self, kind: str, key_id: int) -> None:
-        """Take a secret out of use: what it sealed or signed is not accepted any more.
-
-        The newest one stays: there is always one to seal or sign with.
-        """
-        async with self.pool.connection() as c:
-            await c.execute(_SQL["retire_secret"], kind, key_id)
-
 
 def _creation_refused(error: PostgresError) -> Exception:
     code = sqlstate(error)
@@ -359,33 +284,3 @@ def _creation_refused(error: PostgresError) -> Exception:
     if code == _NO_ROOM:
         return SeraiError(Code.UNAVAILABLE, "No shard has room for another organisation.")
     return error
-
-
-def _only_moves(version: int, changes: list[Record]) -> bool:
-    """Tell whether these are all the changes after `version`, and only of overrides."""
-    numbers = [row["version"] for row in changes]
-    return (
-        numbers == list(range(version + 1, version + 1 + len(changes)))
-        and bool(changes)
-        and all(row["subject"] == "org_override" for row in changes)
-    )
-
-
-async def _load(c: Connection, role: RequestRole | None) -> Placement:
-    # One snapshot: the version is that of the rows.
-    async with c.transaction(isolation="repeatable_read", readonly=True):
-        version: int = await c.fetchval(_SQL["version"])
-        shards: list[Any] = await c.fetch(_SQL["shards" if role is None else "addresses"])
-        ranges = await c.fetch(_SQL["ranges"])
-        overrides = await c.fetch(_SQL["overrides"])
-    return Placement(
-        version,
-        {
-            s["shard_id"]: ShardRef(
-                s["shard_id"], s["name"], s["url"] if role is None else role.url(s["url"])
-            )
-            for s in shards
-        },
-        [(r["first"], r["stop"], r["shard_id"]) for r in ranges],
-        {o["org_id"]: o["shard_id"] for o in overrides},
-    )

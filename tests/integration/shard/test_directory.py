@@ -10,6 +10,7 @@ import pytest
 
 from serai.core.errors import Code, SeraiError
 from serai.shard.directory import Directory
+from serai.shard.secrets import add_secret, ensure_secret, retire_secret, secrets
 
 WHO = {"actor": "ann", "reason": "test"}
 # A poll that never comes: these tests refresh by themselves.
@@ -23,7 +24,7 @@ async def open_directory(migrated_database):
     opened: list[Directory] = []
 
     async def open_one() -> Directory:
-        opened.append(await Directory.open(migrated_database, poll_seconds=NEVER))
+        opened.append(await Directory.open(migrated_database, poll_seconds=NEVER, listen=False))
         return opened[-1]
 
     yield open_one
@@ -268,17 +269,17 @@ async def test_a_directory_that_is_down_at_the_start_is_an_error_at_once(migrate
 async def test_all_processes_seal_with_the_key_that_the_first_one_made(directory, open_directory):
     other = await open_directory()
     made = iter(bytes([n]) * 32 for n in range(1, 9))
-    asked = [d.ensure_secret("token", lambda: next(made)) for d in (directory, other) * 3]
+    asked = [ensure_secret(d.pool, "token", lambda: next(made)) for d in (directory, other) * 3]
     answers = await asyncio.gather(*asked)
     assert all(answer == answers[0] for answer in answers)
     assert list(answers[0]) == [1]
 
 
 async def test_a_key_is_rotated_by_adding_one_and_the_newest_cannot_be_retired(directory):
-    await directory.ensure_secret("jwt", lambda: b"first")
-    assert await directory.add_secret("jwt", b"second") == 2
-    assert await directory.secrets("jwt") == {1: b"first", 2: b"second"}
-    await directory.retire_secret("jwt", 1)
-    await directory.retire_secret("jwt", 2)
-    assert await directory.secrets("jwt") == {2: b"second"}
-    assert await directory.secrets("token") == {}
+    await ensure_secret(directory.pool, "jwt", lambda: b"first")
+    assert await add_secret(directory.pool, "jwt", b"second") == 2
+    assert await secrets(directory.pool, "jwt") == {1: b"first", 2: b"second"}
+    await retire_secret(directory.pool, "jwt", 1)
+    await retire_secret(directory.pool, "jwt", 2)
+    assert await secrets(directory.pool, "jwt") == {2: b"second"}
+    assert await secrets(directory.pool, "token") == {}

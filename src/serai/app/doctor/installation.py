@@ -39,6 +39,7 @@ from serai.shard.directory import Directory
 from serai.shard.placement import ShardRef
 from serai.shard.queries import load_queries
 from serai.shard.role import RequestRole
+from serai.shard.secrets import secrets
 
 _SQL: Final = {
     name: text.encode()
@@ -104,7 +105,7 @@ class _Look:
         try:
             async with await Directory.open(place.url, role=role if as_role else None) as directory:
                 shards = directory.shards
-                seals = len(await directory.secrets("token"))
+                seals = len(await secrets(directory.pool, "token"))
                 async with directory.pool.connection() as connection:
                     keys = await read_signing_keys(connection)
         except (SeraiError, PostgresError) as error:

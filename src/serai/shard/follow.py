@@ -1,0 +1,175 @@
+"""A process's copy of the placement, kept close to the directory.
+
+Owns the copy and when it is read: at a poll, at the doorbell, and when somebody asks because a
+shard said that an organisation is not there. Promises that a copy is whole or a move further, never
+half of one; that many who ask at once cost the directory one or two reads; that the doorbell only
+makes it sooner, for the poll finds all that it would have told; and that a directory which is down
+leaves the copy as it is. Never trusts the copy for safety: the shard's own fence does that.
+
+The copy follows the directory's version. The last changes are taken from its audit; anything but
+moved organisations, or a version that is too far behind, is read whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from serai.core.errors import SeraiError
+from serai.shard.connection import Connection, Record
+from serai.shard.doorbell import Doorbell
+from serai.shard.placement import Placement, ShardRef
+from serai.shard.pools import PinnedPool
+from serai.shard.queries import load_queries
+from serai.shard.role import RequestRole
+
+CHANGES_MAX: Final = 1_000
+"""Changes taken one by one; with more, the placement is read whole."""
+CHANNEL: Final = "serai_placement"
+RINGS_APART_SECONDS: Final = 0.005
+"""A fleet that moves a thousand organisations a second rings as often; reads are this far apart."""
+
+_SQL: Final = load_queries("serai.shard", "directory.sql")
+
+
+@dataclass(slots=True)
+class FollowStats:
+    """Counters. `stale_resolves`: answers given while the directory could not be asked."""
+
+    refreshes: int = 0
+    reloads: int = 0
+    refresh_failures: int = 0
+    stale_resolves: int = 0
+    key_misses: int = 0
+
+
+class Follower:
+    """The copy and what keeps it close.
+
+    Attributes:
+        placement: the copy.
+        stale: the directory could not be asked the last time.
+        bell: hears of changes.
+    """
+
+    def __init__(
+        self, pool: PinnedPool, role: RequestRole | None, placement: Placement, bell: Doorbell
+    ) -> None:
+        """Keep the parts; `start` begins to follow."""
+        self._pool, self._role = pool, role
+        self.placement = placement
+        self.stale = False
+        self.bell = bell
+        self.stats = FollowStats()
+        self._changed = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._asked = 0
+        self._answered = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, poll_seconds: float, *, listen: bool) -> None:
+        """Follow until `close`."""
+        self._tasks = [asyncio.create_task(self._follow(poll_seconds))]
+        if listen:
+            self._tasks.append(asyncio.create_task(self.bell.listen()))
+
+    async def close(self) -> None:
+        """Stop following."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def refresh(self) -> bool:
+        """Catch up with the directory as it is now or later; tell whether anything changed.
+
+        Raises:
+            SeraiError: `unavailable`; the copy stays as it is.
+        """
+        self._asked += 1
+        mine, before = self._asked, self.placement.version
+        async with self._turn:
+            if self._answered < mine:
+                # For all who asked up to now: who waits for the turn is answered by this one.
+                asked = self._asked
+                await self._read()
+                self._answered = asked
+        return self.placement.version != before
+
+    async def changed(self, seconds: float) -> bool:
+        """Wait for a change of the copy, so long at most; tell whether there was one."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _read(self) -> None:
+        before = self.placement.version
+        try:
+            async with self._pool.connection() as c:
+                await self._catch_up(c)
+        except SeraiError:
+            self.stats.refresh_failures += 1
+            self.stale = True
+            raise
+        self.stale = False
+        self.stats.refreshes += 1
+        if self.placement.version != before:
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    async def _catch_up(self, c: Connection) -> None:
+        version: int = await c.fetchval(_SQL["version"])
+        behind = version - self.placement.version
+        if behind == 0:
+            return
+        if 0 < behind <= CHANGES_MAX:
+            changes = await c.fetch(_SQL["changes"], self.placement.version, CHANGES_MAX)
+            if _only_moves(self.placement.version, changes):
+                moves = [(row["org_id"], row["shard_id"]) for row in changes]
+                self.placement.move(changes[-1]["version"], moves)
+                return
+        self.placement = await load_placement(c, self._role)
+        self.stats.reloads += 1
+
+    async def _follow(self, poll_seconds: float) -> None:
+        while True:
+            if await self.bell.rung(poll_seconds):
+                await asyncio.sleep(RINGS_APART_SECONDS)
+            # Counted by refresh; the next round tries again.
+            with contextlib.suppress(SeraiError):
+                await self.refresh()
+
+
+async def load_placement(c: Connection, role: RequestRole | None) -> Placement:
+    """Read the placement whole."""
+    # One snapshot: the version is that of the rows.
+    async with c.transaction(isolation="repeatable_read", readonly=True):
+        version: int = await c.fetchval(_SQL["version"])
+        shards: list[Any] = await c.fetch(_SQL["shards" if role is None else "addresses"])
+        ranges = await c.fetch(_SQL["ranges"])
+        overrides = await c.fetch(_SQL["overrides"])
+    return Placement(
+        version,
+        {
+            s["shard_id"]: ShardRef(
+                s["shard_id"], s["name"], s["url"] if role is None else role.url(s["url"])
+            )
+            for s in shards
+        },
+        [(r["first"], r["stop"], r["shard_id"]) for r in ranges],
+        {o["org_id"]: o["shard_id"] for o in overrides},
+    )
+
+
+def _only_moves(version: int, changes: list[Record]) -> bool:
+    """Tell whether these are all the changes after `version`, and only of overrides."""
+    numbers = [row["version"] for row in changes]
+    return (
+        numbers == list(range(version + 1, version + 1 + len(changes)))
+        and bool(changes)
+        and all(row["subject"] == "org_override" for row in changes)
+    )
