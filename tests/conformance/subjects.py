@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 
 from serai.adapters.memory import MemoryStore
 from serai.core.limits import DEVICE_PAST_DAYS
+from serai.adapters.memory.life import MemoryLifeStore
+from serai.log.life_postgres import PostgresLifeStore
 from serai.log.postgres import PostgresStore
 from serai.shard.connection import connect
 from serai.shard.pools import PinnedPool
@@ -36,6 +38,10 @@ class MemorySubject:
     def __init__(self) -> None:
         self.store = MemoryStore(VERTICAL, OneMoment())
         self._numbers = itertools.count(1)
+
+    @property
+    def lives(self) -> MemoryLifeStore:
+        return self.store.lives
 
     async def new_org(self) -> int:
         org_id = next(self._numbers)
@@ -82,6 +88,10 @@ class PostgresSubject:
         finally:
             await subject.pool.close()
 
+    @property
+    def lives(self) -> PostgresLifeStore:
+        return PostgresLifeStore(self.pool)
+
     async def new_org(self) -> int:
         org_id = secrets.randbits(40) + 1
         await self.store.create_org(org_id)
@@ -102,7 +112,6 @@ class PostgresSubject:
         for statement in (
             "UPDATE serai.org SET floor = greatest(floor, $2) WHERE org_id = $1",
             "DELETE FROM serai.log WHERE org_id = $1 AND version <= $2",
-            "DELETE FROM serai.tombstone WHERE org_id = $1 AND version <= $2",
         ):
             await self._run(statement, org_id, floor)
 

@@ -182,7 +182,8 @@ def unpacked(body: bytes, encoding: str) -> bytes:
                 plain = packed.decompress(body, BODY_BYTES_MAX + 1)
                 whole = packed.eof
             case "zstd":
-                reader = _zstd.stream_reader(body)
+                # The server puts sealed blocks into an answer as frames of their own.
+                reader = _zstd.stream_reader(body, read_across_frames=True)
                 plain = reader.read(BODY_BYTES_MAX + 1)
                 # The reader does not tell a cut frame. Its JSON is cut too, and no page.
                 whole = True

@@ -86,6 +86,29 @@ DEVICE_PAST_DAYS: Final = 400
 FOLD_PAGES_MAX: Final = 16_384
 """Pages of a day's replies, 128 MiB, that are folded into those hashes in one transaction."""
 TOMBSTONE_HORIZON_DAYS: Final = 30
+MARKS_MAX: Final = 40
+"""Moments at which it was noted how far an organisation's log was, a day apart at least."""
+FOLD_ROWS_MAX: Final = 1_000
+"""Rows of a stretch of versions that is folded into one: a page that begins with it is that long.
+"""
+FOLD_BYTES_MAX: Final = 1 * MIB
+"""Text of such a stretch."""
+LOG_KEYS_MAX: Final = 4_000
+"""Changes of a log that upkeep reads at once, without their texts."""
+PRUNE_ROWS_MAX: Final = 5_000
+"""Changes that upkeep deletes in one transaction."""
+SEGMENT_BLOCK_ROWS: Final = 500
+"""Rows of a sealed block. Fewer compress worse, more make larger steps for a device that asks for
+little: one that asks for less than a block gets rows."""
+SEGMENT_BLOCK_BYTES: Final = 512 * KIB
+"""Text after which a block is full, whatever rows it has."""
+SEGMENT_PART_ROWS: Final = 4 * SEGMENT_BLOCK_ROWS
+"""Rows that upkeep reads at once to seal them."""
+SEGMENT_BEHIND_MAX: Final = 4_000
+"""Changes since a block was sealed that a page looks through for those of the block; with more
+behind it the block is not used."""
+SEGMENT_BEHIND: Final = 200
+"""Versions by which segments may be behind before upkeep goes on with them."""
 
 LAPTOP_SHARDS_MAX: Final = 16
 """Of `serai dev`: each is a PostgreSQL."""
@@ -232,6 +255,12 @@ assert FORM_BYTES_MAX < UNPACK_ONCE_BYTES_MAX < BODY_BYTES_MAX // 2, "most bodie
 assert SYNC_COLLECTIONS_MAX * SYNC_PROPERTIES_MAX + MUTATIONS_PER_PUSH_MAX * 60 <= JSON_PARTS_MAX, (
     "the largest pull inside the largest push is a legal body"
 )
+assert WRITE_ROWS_MAX <= FOLD_ROWS_MAX < LOG_KEYS_MAX, "one write is a stretch, and is read whole"
+assert PAGE_BYTES_MAX + FOLD_BYTES_MAX + WRITE_ROWS_MAX * ROW_BYTES_MAX <= BODY_BYTES_MAX, (
+    "a page with one stretch too many is still a body"
+)
+assert SEGMENT_BLOCK_BYTES + ROW_BYTES_MAX <= PAGE_BYTES_MAX, "a block fits into a page"
+assert SEGMENT_BEHIND < SEGMENT_BEHIND_MAX, "segments are used while they are a little behind"
 assert JWKS_SECONDS_MAX < REQUEST_DEADLINE_SECONDS, "there is time to say that an issuer is away"
 assert JWKS_RETRY_SECONDS < JWKS_AGAIN_SECONDS < JWKS_FRESH_SECONDS < JWKS_STALE_SECONDS_MAX, (
     "each reason to ask an issuer again waits longer than the one before"

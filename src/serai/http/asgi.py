@@ -80,13 +80,16 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """One answer. `private` answers are never stored by a cache; others name their own rule."""
+    """One answer. `private` answers are never stored by a cache; others name their own rule.
+    `packed`: zstd frames of text, for each of which `serai.readers.sync.BLOCK` stands in the body.
+    """
 
     status: int
     body: bytes = b""
     media_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict[str, str])
     private: bool = True
+    packed: list[bytes] = field(default_factory=list[bytes])
 
 
 def header_map(raw: Iterable[tuple[bytes, bytes]]) -> tuple[dict[str, str], str]:

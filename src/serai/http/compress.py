@@ -1,20 +1,22 @@
 """Answers made smaller, where that is worth it.
 
 Owns the choice of a content encoding and its use. Promises that a body is sent compressed only
-when the client takes the encoding, the body is over 1 KB, and it saves 20 %. Never compresses
-twice. The levels are those that cost about 2 ms a MB: on a page of changes more effort costs more
-time than it saves.
+when the client takes the encoding, the body is over 1 KB, and it saves 20 %; and that blocks which
+were sealed as zstd go to who takes zstd as they are. Never compresses twice. The levels are those
+that cost about 2 ms a MB: on a page of changes more effort costs more time than it saves.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, Literal, assert_never
 
 import zstandard
 from isal import isal_zlib
 
 from serai.core.limits import COMPRESS_BYTES_MIN, COMPRESS_SAVING_MIN
+from serai.readers.sync import BLOCK
 
 Encoding = Literal["zstd", "gzip"]
 _GZIP_WBITS: Final = 31
@@ -25,7 +27,9 @@ _ITEM: Final = re.compile(
     r"\s*([a-z0-9*-]+)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?", re.IGNORECASE
 )
 _TAG_SUFFIXES: Final = ("-zstd", "-gzip")
+_BLOCK: Final = BLOCK.encode()
 _zstd: Final = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+_unzstd: Final = zstandard.ZstdDecompressor()
 
 
 def chosen_encoding(accept: str | None) -> Encoding | None:
@@ -62,6 +66,22 @@ def compressed(body: bytes, encoding: Encoding) -> bytes | None:
         case _:
             assert_never(encoding)
     return small if len(small) <= len(body) * _WORTH else None
+
+
+def joined(body: bytes, frames: Sequence[bytes]) -> bytes:
+    """Return the body with the text of each zstd frame in the place of its mark."""
+    texts = iter([_unzstd.decompress(frame) for frame in frames])
+    start, *rest = body.split(_BLOCK)
+    return b"".join([start, *(piece for each in rest for piece in (next(texts), each))])
+
+
+def joined_packed(body: bytes, frames: Sequence[bytes]) -> bytes:
+    """Return the same as zstd, the frames as they are: several frames in a row are one content
+    (RFC 8878, section 3).
+    """
+    following = iter(frames)
+    start, *rest = map(_zstd.compress, body.split(_BLOCK))
+    return b"".join([start, *(piece for each in rest for piece in (next(following), each))])
 
 
 def tagged(etag: str, encoding: Encoding) -> str:

@@ -18,7 +18,7 @@ from serai.core.ids import uuid7
 from serai.core.limits import REQUEST_ID_CHARS_MAX
 from serai.http.asgi import Message, Receive, Reply, Request, Scope, Send, header_map
 from serai.http.body import check_framing, drain
-from serai.http.compress import chosen_encoding, compressed, tagged
+from serai.http.compress import chosen_encoding, compressed, joined, joined_packed, tagged
 from serai.http.operations import Routes, allowed
 from serai.http.problems import problem_reply, unforeseen
 from serai.http.room import Room, Share
@@ -185,12 +185,16 @@ class Pipeline:
     def _squeezed(self, request: Request, reply: Reply) -> bytes:
         """Return the body as it is sent, noting the encoding in the headers."""
         if not self._settings.compression:
-            return reply.body
+            return joined(reply.body, reply.packed) if reply.packed else reply.body
         _vary(reply, "Accept-Encoding")
         encoding = chosen_encoding(request.headers.get("accept-encoding"))
-        small = None if encoding is None else compressed(reply.body, encoding)
+        if reply.packed and encoding == "zstd":
+            small, body = joined_packed(reply.body, reply.packed), b""
+        else:
+            body = joined(reply.body, reply.packed) if reply.packed else reply.body
+            small = None if encoding is None else compressed(body, encoding)
         if encoding is None or small is None:
-            return reply.body
+            return body
         reply.headers["content-encoding"] = encoding
         if "etag" in reply.headers:
             reply.headers["etag"] = tagged(reply.headers["etag"], encoding)

@@ -53,11 +53,14 @@ async def changes(request: Request, services: HttpServices, _: str) -> Reply:
             wanted,
             now=services.clock.now(),
             recorder=services.recorder,
+            blocks=True,
         ),
     )
     if result.unchanged and matches_none(request, result.etag):
         return Reply(304, headers={"etag": result.etag})
-    return json_reply(result.answer, etag=result.etag)
+    reply = json_reply(result.answer, etag=result.etag)
+    reply.packed = result.packed
+    return reply
 
 
 async def mutations(request: Request, services: HttpServices, _: str) -> Reply:

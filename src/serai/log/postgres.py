@@ -18,12 +18,15 @@ from serai.core.channels import Channel
 from serai.core.clock import Clock, SystemClock, timestamp_text
 from serai.core.errors import Code
 from serai.core.ids import ORG_SCOPE
-from serai.core.limits import WRITE_ROWS_MAX
+from serai.core.limits import FOLD_ROWS_MAX
+from serai.core.token import Position
 from serai.log.admit import device_of
 from serai.log.arguments import commit_arguments, key_text
 from serai.log.heads import Heads
+from serai.log.life_postgres import segment_page
 from serai.log.listing import FOR_ORG, list_statement
 from serai.model import Vertical
+from serai.ports.life import SegmentPage
 from serai.ports.store import (
     AuditEntry,
     AuditPage,
@@ -170,7 +173,7 @@ class PostgresStore:
         self, org_id: int, after: int, *, scan: int, scopes: Sequence[UUID] | None, collections: int
     ) -> LogPage | None:
         """Return the log after version `after`: whole versions, about `scan` entries."""
-        limit = scan + WRITE_ROWS_MAX  # so that one whole version always fits
+        limit = scan + FOLD_ROWS_MAX  # so that one whole version always fits
         visible = None if scopes is None else [ORG_SCOPE, *scopes]
         async with self._pool.connection() as connection:
             records = await connection.fetch(
@@ -219,6 +222,12 @@ class PostgresStore:
             if size >= max_bytes:
                 return SnapshotPage(found, r["n"] - 1)
         return SnapshotPage(found, len(channels) if len(records) < rows else records[-1]["n"] - 1)
+
+    async def segment_page(
+        self, org_id: int, channel: Channel, after: UUID | None, *, at: Position, rows: int
+    ) -> SegmentPage | None:
+        """Return the rows of a channel as of a position, from sealed blocks."""
+        return await segment_page(self._pool, org_id, channel, after, at, rows)
 
     async def grants(self, org_id: int, user_id: UUID) -> tuple[int, list[tuple[str, UUID | None]]]:
         """Return (grants_version, [(role, property or None for all)]) of a user."""

@@ -19,6 +19,8 @@ from msgspec import Struct
 
 from serai.core.channels import Channel
 from serai.core.errors import Code
+from serai.core.token import Position
+from serai.ports.life import SegmentPage
 
 RowKey = tuple[int, int, UUID]
 """(org_id, collection number, row id)."""
@@ -430,6 +432,15 @@ class Store(Protocol):
         `after` holds for the first channel only. Ends after `rows` rows or when `max_bytes` of
         change text are passed; at least one row if there is one. The scope `ALL_SCOPES` reads every
         scope but the organisation's.
+        """
+        ...
+
+    async def segment_page(
+        self, org_id: int, channel: Channel, after: UUID | None, *, at: Position, rows: int
+    ) -> SegmentPage | None:
+        """Return the rows of a channel after `after` as of a position, from sealed blocks: `rows`
+        rows and about `PAGE_BYTES_MAX` of text at most. None where there is no block, or it cannot
+        be told what has changed since.
         """
         ...
 

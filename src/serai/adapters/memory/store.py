@@ -17,13 +17,16 @@ from uuid import UUID
 import msgspec
 
 from serai.adapters.memory.constraints import violation
+from serai.adapters.memory.life import KeptLife, MemoryLifeStore, change_text, segment_page
 from serai.adapters.memory.listing import listed
 from serai.core.channels import Channel, contains
 from serai.core.clock import Clock, SystemClock, timestamp_text
 from serai.core.errors import Code
 from serai.core.ids import ORG_SCOPE
+from serai.core.token import Position
 from serai.log.audit import FIRST_HASH, chained, entries_of
 from serai.model import Vertical
+from serai.ports.life import SegmentPage
 from serai.ports.store import (
     AuditEntry,
     AuditPage,
@@ -70,6 +73,7 @@ class Organisation:
     past: dict[tuple[UUID, int], bytes] = field(default_factory=dict[tuple[UUID, int], bytes])
     refusals: list[StoredRefusal] = field(default_factory=list[StoredRefusal])
     audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
+    life: KeptLife | None = None
 
 
 class MemoryStore:
@@ -99,13 +103,15 @@ class MemoryStore:
         for each in self.organisations.values():
             each.head = replace(each.head, epoch=each.head.epoch + 1)
 
+    @property
+    def lives(self) -> MemoryLifeStore:
+        """The logs, for upkeep."""
+        return MemoryLifeStore(self.organisations)
+
     def prune(self, org_id: int, floor: int) -> None:
-        """Forget the log and the tombstones up to version `floor`, as the horizon does."""
+        """Forget the log up to version `floor`, as the horizon does. Ids of deleted rows stay."""
         org = self.organisations[org_id]
-        dropped = [e for e in org.log if e.version <= floor]
-        org.log = org.log[len(dropped) :]
-        deletes = (e for e in dropped if '"action":"delete"' in e.change[:80])
-        org.gone -= {(e.collection, e.id) for e in deletes}
+        org.log = [e for e in org.log if e.version > floor]
         org.head = replace(org.head, floor=max(floor, org.head.floor))
 
     def forget_replies(self, org_id: int, *, keys: bool = True) -> None:
@@ -254,10 +260,17 @@ class MemoryStore:
                     continue
                 if len(found) >= rows or size >= max_bytes:
                     return SnapshotPage(found, done)
-                change = _change("insert", key[1], row.version, row.doc)
+                change = change_text("insert", key[1], row.version, row.doc)
                 size += len(change)
                 found.append(SnapshotRow(row.version, row.scope, number, key[1], change))
         return SnapshotPage(found, len(channels))
+
+    async def segment_page(
+        self, org_id: int, channel: Channel, after: UUID | None, *, at: Position, rows: int
+    ) -> SegmentPage | None:
+        """Return the rows of a channel as of a position, from sealed blocks."""
+        org = self.organisations.get(org_id)
+        return None if org is None else segment_page(org, channel, after, at, rows)
 
     async def grants(self, org_id: int, user_id: UUID) -> tuple[int, list[tuple[str, UUID | None]]]:
         """Return (grants_version, [(role, property or None for all)]) of a user."""
@@ -391,9 +404,4 @@ def _apply(rows: dict[tuple[int, UUID], StoredRow], op: RowOp, version: int) -> 
 
 
 def _logged(op: RowOp, version: int) -> str:
-    return _change(op.op, op.id, version, None if op.op == "delete" else op.doc)
-
-
-def _change(action: str, row_id: UUID, version: int, doc: str | None) -> str:
-    data = "" if doc is None else f',"data":{doc}'
-    return f'{{"id":"{row_id}","action":"{action}","version":{version}{data}}}'
+    return change_text(op.op, op.id, version, None if op.op == "delete" else op.doc)

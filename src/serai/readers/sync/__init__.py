@@ -5,7 +5,7 @@ between two requests but the number of its last mutation. Never is on the write 
 through the same coalescer as every other write.
 """
 
-from serai.readers.sync.pull import GrantChanged, PullResult, pull
+from serai.readers.sync.pull import BLOCK, GrantChanged, PullResult, pull
 from serai.readers.sync.push import push
 
-__all__ = ["GrantChanged", "PullResult", "pull", "push"]
+__all__ = ["BLOCK", "GrantChanged", "PullResult", "pull", "push"]

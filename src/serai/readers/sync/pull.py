@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -23,13 +24,16 @@ from serai.core.channels import Channel, ChannelSet
 from serai.core.clock import timestamp_text
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE
-from serai.core.limits import PAGE_BYTES_MAX, PAGE_SCAN_MAX
+from serai.core.limits import PAGE_BYTES_MAX, PAGE_SCAN_MAX, SEGMENT_BLOCK_ROWS
 from serai.core.token import Position, SinceToken, TokenSealer, grouped, ungrouped
 from serai.gate.caller import Caller
 from serai.ports.store import Head, LogPage, SnapshotPage, Store
 from serai.readers.sync.horizon import why_refetch
 from serai.telemetry.recorder import SILENT, Recorder
 from serai.wire.sync import ChangesRequest, RawChangesAnswer, RawCollectionChanges, WantedCollection
+
+BLOCK: Final = "\x1e"
+"""Stands for a sealed block among change texts: no text of JSON holds this character."""
 
 
 class GrantChanged(Exception):
@@ -50,11 +54,14 @@ class PullResult:
             caller.
         unchanged: the caller's token is at the head and nothing was delivered: 304 may be sent if
             the etag matches.
+        packed: sealed blocks, each a zstd frame of change texts. In the answer, `BLOCK` stands
+            for each, in this order.
     """
 
     answer: RawChangesAnswer
     etag: str
     unchanged: bool
+    packed: list[bytes] = field(default_factory=list[bytes])
 
 
 @dataclass(slots=True)
@@ -63,7 +70,7 @@ class _Page:
 
     `lost`: channels of the token that are not visible any more. `kept`: those that go on, so none
     that is filled from the start again. `same`: nothing is new, and the token after is the token
-    before.
+    before. `packed`: blocks of the channel being filled; `delivered`: rows in them.
     """
 
     changes: dict[int, list[str]]
@@ -74,6 +81,8 @@ class _Page:
     refetch: bool = False
     kept: ChannelSet = field(default_factory=dict[UUID, int])
     same: bool = False
+    packed: list[bytes] = field(default_factory=list[bytes])
+    delivered: int = 0
 
 
 async def pull(
@@ -84,11 +93,15 @@ async def pull(
     *,
     now: datetime,
     recorder: Recorder = SILENT,
+    blocks: bool = False,
 ) -> PullResult:
     """Answer a pull.
 
     Collections that share a token share a position and a page, so the rows of one transaction
     arrive together.
+
+    Args:
+        blocks: whoever asks can put sealed blocks in their places in the answer.
 
     Raises:
         SeraiError: an unknown collection, a token that does not open, or an organisation that is
@@ -103,10 +116,13 @@ async def pull(
         raise SeraiError(Code.BODY_INVALID, "A collection stands in the request twice.")
     answers: dict[str, RawCollectionChanges] = {}
     pages: list[_Page] = []
+    packed: dict[str, list[bytes]] = {}
     unchanged = True
     for text, group in groups.items():
         with recorder.span("serai.pull"):
-            page = await _pull_group(store, caller, sealer, text, group, request.batch_size)
+            page = await _pull_group(
+                store, caller, sealer, text, group, request.batch_size, blocks=blocks
+            )
         # Most pulls bring nothing, and sealing what was just opened costs as much as all else.
         if page.same and text is not None and sealer.would_spell(text):
             sealed = text
@@ -114,9 +130,12 @@ async def pull(
             sealed = sealer.seal(page.token)
         same = sealed == text and not page.more
         unchanged = unchanged and same
-        recorder.pulled(_told(page, same=same), sum(map(len, page.changes.values())))
+        count = sum(map(len, page.changes.values())) + page.delivered
+        recorder.pulled(_told(page, same=same), count)
         pages.append(page)
         answers.update(_render(caller, page, group, sealed))
+        if page.packed:
+            packed[_filled_name(caller, page)] = page.packed
     head = pages[-1].head
     answer = RawChangesAnswer(
         collections=[answers[w.name] for w in request.collections],
@@ -124,7 +143,8 @@ async def pull(
         epoch=head.epoch,
         version=head.version,
     )
-    return PullResult(answer, _etag(answer.collections), unchanged)
+    frames = [frame for w in request.collections for frame in packed.get(w.name, ())]
+    return PullResult(answer, _etag(answer.collections), unchanged, frames)
 
 
 def _told(page: _Page, *, same: bool) -> str:
@@ -143,6 +163,8 @@ async def _pull_group(
     text: str | None,
     group: Sequence[WantedCollection],
     batch: int,
+    *,
+    blocks: bool,
 ) -> _Page:
     visible = _visible(caller, group)
     token = (
@@ -176,7 +198,7 @@ async def _pull_group(
     page = _deliver_log(started, log, batch)
     page.kept = kept
     page.lost = {} if token is None else channels.lost(_held(token), visible)
-    if page.token.filling:
+    if page.token.filling and not (blocks and await _fill_from_blocks(store, page, batch)):
         await _fill(store, page, batch)
     page.more = page.token.position.version < head.version or bool(page.token.filling)
     return page
@@ -303,16 +325,49 @@ async def _fill(store: Store, page: _Page, batch: int) -> None:
     cursor past the row.
     """
     token = page.token
-    delivered = sum(map(len, page.changes.values()))
-    rows_wanted = max(batch - delivered, batch // 2, 1)
     wanted = _apart(ungrouped(token.filling))
     found = await store.snapshot_page(
-        token.org_id, wanted, token.cursor, rows=rows_wanted, max_bytes=PAGE_BYTES_MAX
+        token.org_id, wanted, token.cursor, rows=_rows_wanted(page, batch), max_bytes=PAGE_BYTES_MAX
     )
     for row in found.rows:
         if row.version <= token.position.version:
             page.changes.setdefault(row.collection, []).append(row.change)
     page.token = _filled(token, wanted, found)
+
+
+async def _fill_from_blocks(store: Store, page: _Page, batch: int) -> bool:
+    """Add sealed blocks of the channel being filled, and on top of them what has changed in them up
+    to the page's version. Return whether there were any.
+    """
+    token = page.token
+    channel = token.first_filling()
+    rows = _rows_wanted(page, batch)
+    if channel is None or rows < SEGMENT_BLOCK_ROWS:
+        return False
+    found = await store.segment_page(
+        token.org_id, channel, token.cursor, at=token.position, rows=rows
+    )
+    if found is None:
+        return False
+    filled = [block for block in found.blocks if block.rows]
+    texts = [BLOCK] * len(filled) + found.changes
+    page.changes.setdefault(channel[1], []).extend(texts)
+    page.packed = [block.body for block in filled if block.body is not None]
+    page.delivered = sum(block.rows for block in filled) - len(filled)
+    page.token = replace(token, cursor=found.blocks[-1].last)
+    return True
+
+
+def _filled_name(caller: Caller, page: _Page) -> str:
+    """Return the collection that a page with blocks fills: the first of those left to fill."""
+    channel = page.token.first_filling()
+    assert channel is not None, "a block is never the end of a fill"
+    return caller.vertical.by_number[channel[1]].name
+
+
+def _rows_wanted(page: _Page, batch: int) -> int:
+    delivered = sum(map(len, page.changes.values()))
+    return max(batch - delivered, batch // 2, 1)
 
 
 def _apart(wanted: list[Channel]) -> list[Channel]:

@@ -34,7 +34,7 @@ CREATE TABLE serai.row (
 ) WITH (fillfactor = 90);
 CREATE INDEX row_by_channel ON serai.row (org_id, collection, scope, id);
 
--- A deleted row does not come back: its id is kept as long as the log.
+-- A deleted row does not come back: its id is kept for good.
 CREATE TABLE serai.tombstone (
     org_id bigint NOT NULL,
     collection smallint NOT NULL,

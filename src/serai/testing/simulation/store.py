@@ -17,6 +17,8 @@ from uuid import UUID
 from serai.adapters.memory import MemoryStore
 from serai.core.channels import Channel
 from serai.core.errors import Code, SeraiError
+from serai.core.token import Position
+from serai.ports.life import SegmentPage
 from serai.ports.store import (
     Head,
     IdempotencyKey,
@@ -130,6 +132,15 @@ class ShardConnection:
         found = await self._store.snapshot_page(
             org_id, channels, after, rows=rows, max_bytes=max_bytes
         )
+        await self._pause()
+        return found
+
+    async def segment_page(
+        self, org_id: int, channel: Channel, after: UUID | None, *, at: Position, rows: int
+    ) -> SegmentPage | None:
+        """See `Store.segment_page`."""
+        await self._pause()
+        found = await self._store.segment_page(org_id, channel, after, at=at, rows=rows)
         await self._pause()
         return found
 

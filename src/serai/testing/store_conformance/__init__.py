@@ -23,6 +23,7 @@ from serai.testing.store_conformance import (
     fencing,
     filling,
     listing,
+    living,
     once,
     ordering,
     reading_log,
@@ -41,6 +42,7 @@ CASES: Final[tuple[Case, ...]] = (
     *filling.CASES,
     *listing.CASES,
     *auditing.CASES,
+    *living.CASES,
 )
 
 __all__ = ["CASES", "Case", "Desk", "Subject"]

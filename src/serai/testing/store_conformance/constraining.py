@@ -149,17 +149,6 @@ async def a_deleted_row_does_not_come_back(desk: Desk) -> None:
     await _refused(desk, desk.plan(guest), Code.ROW_GONE)
 
 
-async def a_deleted_id_is_free_again_beyond_the_horizon(desk: Desk) -> None:
-    """The tombstone goes with the part of the log that says so, not before."""
-    first, second = desk.guest("1"), desk.guest("2")
-    await desk.done(desk.plan(first, second))
-    await desk.delete(GUESTS, first.id)
-    await desk.delete(GUESTS, second.id)
-    await desk.subject.prune(desk.org, 4)
-    await _refused(desk, desk.plan(second), Code.ROW_GONE)
-    assert await desk.done(desk.plan(first)) == 6
-
-
 async def a_refused_write_does_not_fail_its_neighbours(desk: Desk) -> None:
     """Wherever it stands, and if there are several; the others get dense versions."""
     good = [desk.plan(desk.guest(f"good {n}")) for n in range(5)]
@@ -190,6 +179,5 @@ CASES: Final[tuple[Case, ...]] = (
     a_unique_value_is_there_once,
     a_row_is_inserted_once,
     a_deleted_row_does_not_come_back,
-    a_deleted_id_is_free_again_beyond_the_horizon,
     a_refused_write_does_not_fail_its_neighbours,
 )

@@ -18,6 +18,7 @@ import msgspec
 from serai.core.ids import ORG_SCOPE, uuid7
 from serai.log.audit import difference
 from serai.model.fields import Value
+from serai.ports.life import LifeStore
 from serai.ports.store import (
     AuditedStore,
     Author,
@@ -47,6 +48,11 @@ class Subject(Protocol):
         """The store; after `restart` another object on the same data."""
         ...
 
+    @property
+    def lives(self) -> LifeStore:
+        """The same data, for upkeep of the logs."""
+        ...
+
     async def new_org(self) -> int:
         """Return the number of an empty organisation that no case has seen."""
         ...
@@ -64,7 +70,7 @@ class Subject(Protocol):
         ...
 
     async def prune(self, org_id: int, floor: int) -> None:
-        """Forget the log and the tombstones up to this version."""
+        """Forget the log up to this version."""
         ...
 
     async def forget_replies(self, org_id: int) -> None:
@@ -93,6 +99,11 @@ class Desk:
     def store(self) -> AuditedStore:
         """The store under test."""
         return self.subject.store
+
+    @property
+    def lives(self) -> LifeStore:
+        """Upkeep of the logs under test."""
+        return self.subject.lives
 
     def row(self, number: int, row_id: UUID, **values: Value) -> RowOp:
         """Return the insert of a row; `property_id` is the sea's if its collection wants one."""

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from serai.core.ids import ORG_SCOPE, uuid7
+from serai.core.limits import FOLD_ROWS_MAX
 from serai.ports.store import LogEntry, LogPage
 from serai.testing.store_conformance.desk import ALL_COLLECTIONS, Case, Desk
 from serai.testing.vertical import GUESTS, PROPERTIES, STAYS, WAGES
@@ -102,13 +103,13 @@ async def a_page_never_cuts_a_write(desk: Desk) -> None:
 
 async def a_long_log_comes_in_several_pages(desk: Desk) -> None:
     """A page ends near `scan`: a reader that asks for little is not given everything."""
-    for n in range(12):
-        await desk.done(desk.plan(*(desk.guest(f"{n} {m}") for m in range(50))))
+    for n in range(10):
+        await desk.done(desk.plan(*(desk.guest(f"{n} {m}") for m in range(120))))
     first = await _page(desk, 0, scan=10)
-    assert 10 <= len(first.entries) <= 10 + 200
-    assert first.through < first.head.version == 14
+    assert 10 <= len(first.entries) <= 10 + FOLD_ROWS_MAX
+    assert first.through < first.head.version == 12
     versions = [e.version for e in await walk(desk, 10)]
-    assert versions == [1, 2, *(v for v in range(3, 15) for _ in range(50))]
+    assert versions == [1, 2, *(v for v in range(3, 13) for _ in range(120))]
 
 
 async def a_page_of_some_channels_reaches_the_head(desk: Desk) -> None:
