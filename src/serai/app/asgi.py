@@ -16,6 +16,7 @@ from typing import Any
 
 from serai import __version__
 from serai.app.collector import rare_collections
+from serai.app.keeping import keep_logs
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.settings import Settings, SettingsError
 from serai.app.telemetry import Telemetry
@@ -83,12 +84,16 @@ class Application:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             stack.enter_context(rare_collections())
-            upkeep = asyncio.create_task(runtime.upkeep())
+            upkeep = [
+                asyncio.create_task(runtime.upkeep()),
+                asyncio.create_task(keep_logs(runtime, self._recorder)),
+            ]
             self._started()
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            upkeep.cancel()
-            await asyncio.gather(upkeep, return_exceptions=True)
+            for task in upkeep:
+                task.cancel()
+            await asyncio.gather(*upkeep, return_exceptions=True)
         await send({"type": "lifespan.shutdown.complete"})
 
 

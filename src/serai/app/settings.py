@@ -19,6 +19,8 @@ from serai.core.limits import (
     METRICS_TOKEN_CHARS_MIN,
     POOL_CONNECTIONS_MAX,
     POOL_CONNECTIONS_MIN,
+    SEGMENT_ROWS_DEFAULT,
+    TOMBSTONE_HORIZON_DAYS,
 )
 from serai.gate.issuers import parse_issuers
 from serai.http.services import HttpSettings
@@ -79,6 +81,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(description="Connections at most to each shard.", ge=1, le=POOL_CONNECTIONS_MAX)
     ] = POOL_CONNECTIONS_MAX
     workers: Annotated[int, Meta(description="Processes of `serai serve`.", ge=1, le=256)] = 1
+    tombstone_days: Annotated[
+        int,
+        Meta(
+            description="Days that a device may be away and still be told what was deleted and "
+            "changed. One that was away longer fetches everything anew.",
+            ge=1,
+            le=3_650,
+        ),
+    ] = TOMBSTONE_HORIZON_DAYS
+    segment_rows: Annotated[
+        int,
+        Meta(
+            description="Rows from which on a collection at a property is kept ready for new "
+            "devices in compressed blocks; 0 for never.",
+            ge=0,
+            le=1_000_000_000,
+        ),
+    ] = SEGMENT_ROWS_DEFAULT
     log_level: Annotated[
         str, Meta(description="How much is logged: error, warning, info or debug.")
     ] = "info"

@@ -97,6 +97,8 @@ LOG_KEYS_MAX: Final = 4_000
 """Changes of a log that upkeep reads at once, without their texts."""
 PRUNE_ROWS_MAX: Final = 5_000
 """Changes that upkeep deletes in one transaction."""
+SEGMENT_ROWS_DEFAULT: Final = 5_000
+"""Rows from which on a channel has segments: below that a new device is served in a few pages."""
 SEGMENT_BLOCK_ROWS: Final = 500
 """Rows of a sealed block. Fewer compress worse, more make larger steps for a device that asks for
 little: one that asks for less than a block gets rows."""

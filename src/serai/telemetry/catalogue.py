@@ -220,7 +220,7 @@ DIRECTORY_REFRESH_FAILURES: Final = _counter(
 
 UPKEEP: Final = _counter(
     "serai_upkeep_runs_total",
-    "Rounds of upkeep, by task (sessions, partitions) and outcome (ok, failed).",
+    "Rounds of upkeep, by task (sessions, partitions, logs) and outcome (ok, failed).",
     "Partitions that are not made ahead end in a default partition.",
     "task",
     "outcome",

@@ -1,0 +1,95 @@
+"""Upkeep of the logs of all shards, for as long as the process lives.
+
+Owns the rhythm: who looks, how often, for how long. Promises that of all processes one at a time
+looks after a shard, that a round takes a bounded time of it, and that a shard or an organisation
+with which something is wrong holds up no other. Never is needed to serve a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import timedelta
+from typing import Final
+
+from serai.app.runtime import Runtime, Shard
+from serai.app.settings import Settings
+from serai.core.errors import SeraiError
+from serai.log.keeper import Keeper
+from serai.log.life import Policy
+from serai.log.life_postgres import PostgresLifeStore
+from serai.ports.life import Life
+from serai.shard.connection import PostgresError
+from serai.telemetry.recorder import Recorder
+
+_log = logging.getLogger(__name__)
+_PAUSE_SECONDS: Final = 30.0
+_ROUND_SECONDS_MAX: Final = 3.0
+"""A tenth of one core at most, and only while there is something to do."""
+_SCAN: Final = 2_000
+_LOOKS_MAX: Final = 50
+"""At one organisation in a row."""
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return what the settings say about the life of logs."""
+    return Policy(
+        horizon=timedelta(days=settings.tombstone_days), segment_rows=settings.segment_rows
+    )
+
+
+async def keep_logs(runtime: Runtime, recorder: Recorder) -> None:
+    """Look after the logs of every shard, again and again, for ever."""
+    keepers: dict[int, Keeper] = {}
+    while True:
+        await asyncio.sleep(_PAUSE_SECONDS)
+        for ref in runtime.directory.shards:
+            try:
+                shard = await runtime.shard(ref)
+                keeper = keepers.setdefault(ref.id, keeper_of(shard, runtime.settings))
+                await keep_round(keeper, PostgresLifeStore(shard.pool), runtime)
+                recorder.upkeep("logs", done=True)
+            except (SeraiError, PostgresError, OSError) as error:
+                recorder.upkeep("logs", done=False)
+                _log.warning("upkeep of logs of %s waits for the next round: %s", ref.name, error)
+
+
+def keeper_of(shard: Shard, settings: Settings) -> Keeper:
+    """Return the keeper of a shard."""
+    return Keeper(PostgresLifeStore(shard.pool), policy_of(settings))
+
+
+async def keep_round(
+    keeper: Keeper, store: PostgresLifeStore, runtime: Runtime, *, seconds: float | None = None
+) -> bool:
+    """Look at organisations until each was looked at once, or the time is over. Return whether
+    there was time enough. Does nothing while another process does it.
+    """
+    end = time.monotonic() + (_ROUND_SECONDS_MAX if seconds is None else seconds)
+    async with store.alone() as alone:
+        last = not alone
+        while not last and time.monotonic() < end:
+            lives, last = await keeper.some(runtime.clock.now(), scan=_SCAN)
+            for life in lives:
+                if time.monotonic() >= end:
+                    return False
+                await _look(keeper, life, runtime, end)
+    return last
+
+
+async def _look(keeper: Keeper, life: Life, runtime: Runtime, end: float) -> None:
+    """Look at one organisation until nothing is left to do there, or the time is over."""
+    found: Life | None = life
+    for _ in range(_LOOKS_MAX):
+        if found is None:
+            return
+        try:
+            done = await keeper.look(found, runtime.clock.now())
+        except PostgresError as error:
+            # Its neighbours are not to wait for it.
+            _log.warning("upkeep of the log of organisation %s: %s", life.org_id, error)
+            return
+        if not done.more or time.monotonic() >= end:
+            return
+        found = await keeper.again(life.org_id)
