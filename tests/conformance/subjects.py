@@ -15,8 +15,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from serai.adapters.memory import MemoryStore
-from serai.core.limits import DEVICE_PAST_DAYS
 from serai.adapters.memory.life import MemoryLifeStore
+from serai.core.limits import DEVICE_PAST_DAYS
 from serai.log.life_postgres import PostgresLifeStore
 from serai.log.postgres import PostgresStore
 from serai.shard.connection import connect

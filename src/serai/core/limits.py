@@ -104,8 +104,6 @@ SEGMENT_BLOCK_ROWS: Final = 500
 little: one that asks for less than a block gets rows."""
 SEGMENT_BLOCK_BYTES: Final = 512 * KIB
 """Text after which a block is full, whatever rows it has."""
-SEGMENT_PART_ROWS: Final = 4 * SEGMENT_BLOCK_ROWS
-"""Rows that upkeep reads at once to seal them."""
 SEGMENT_BEHIND_MAX: Final = 4_000
 """Changes since a block was sealed that a page looks through for those of the block; with more
 behind it the block is not used."""

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from serai.core.clock import Clock
-from serai.core.limits import BODY_BYTES_MAX, REQUEST_DEADLINE_SECONDS
+from serai.core.limits import BODY_BYTES_MAX, REQUEST_DEADLINE_SECONDS, SEGMENT_BLOCK_ROWS
 from serai.core.token import TokenSealer
 from serai.gate.caller import Caller
 from serai.log.coalesce import Coalescer
@@ -96,6 +96,7 @@ class HttpSettings:
         body_bytes_max: of one request.
         deadline_seconds: of one request.
         compression: whether answers may be compressed.
+        block_rows: rows of a page from which on it is made of sealed blocks where there are some.
     """
 
     cors_origins: tuple[str, ...] = ()
@@ -103,6 +104,7 @@ class HttpSettings:
     body_bytes_max: int = BODY_BYTES_MAX
     deadline_seconds: float = REQUEST_DEADLINE_SECONDS
     compression: bool = True
+    block_rows: int = SEGMENT_BLOCK_ROWS
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict the limits (ValueError)."""

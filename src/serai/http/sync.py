@@ -53,7 +53,7 @@ async def changes(request: Request, services: HttpServices, _: str) -> Reply:
             wanted,
             now=services.clock.now(),
             recorder=services.recorder,
-            blocks=True,
+            block_rows=services.settings.block_rows,
         ),
     )
     if result.unchanged and matches_none(request, result.etag):

@@ -22,9 +22,7 @@ from serai.core.ids import ALL_SCOPES, ORG_SCOPE
 from serai.core.limits import (
     LOG_KEYS_MAX,
     PRUNE_ROWS_MAX,
-    SEGMENT_BEHIND,
     SEGMENT_BEHIND_MAX,
-    SEGMENT_PART_ROWS,
 )
 from serai.log.life import (
     Policy,
@@ -96,7 +94,7 @@ class Keeper:
         After the last the first comes again.
         """
         lives, after = await self._store.lives(
-            self._after, scan=scan, now=now, behind=SEGMENT_BEHIND
+            self._after, scan=scan, now=now, behind=self._policy.behind
         )
         self._after = after or 0
         return lives, after is None
@@ -156,7 +154,7 @@ class Keeper:
         """Go on with the segments: note which parts changed, then seal some that did."""
         if not self._policy.segment_rows:
             return
-        if life.version - life.sealed >= SEGMENT_BEHIND:
+        if life.version - life.sealed >= self._policy.behind:
             keys = await self._store.log_keys(life.org_id, life.sealed, limit=SEGMENT_BEHIND_MAX)
             whole = whole_versions(keys, SEGMENT_BEHIND_MAX)
             done.more |= len(keys) == SEGMENT_BEHIND_MAX
@@ -185,12 +183,12 @@ class Keeper:
 
     async def _seal_part(self, org_id: int, part: Part) -> int:
         """Seal a part, or as much of it as is read at once; return how many rows."""
-        at = await self._store.part_rows(org_id, part, limit=SEGMENT_PART_ROWS)
+        at = await self._store.part_rows(org_id, part, limit=self._policy.part_rows)
         if at is None:
             return 0
-        whole = len(at.rows) < SEGMENT_PART_ROWS
+        whole = len(at.rows) < self._policy.part_rows
         blocks: list[Block] = []
-        for last, rows in pieces(part, at.rows, whole=whole):
+        for last, rows in pieces(part, at.rows, self._policy.block_rows, whole=whole):
             text = ",".join([row.change for row in rows]).encode()
             body = await self._pack(text) if rows else b""
             blocks.append(Block(last, len(rows), len(text), body))

@@ -23,6 +23,7 @@ from serai.core.limits import (
     FOLD_BYTES_MAX,
     FOLD_ROWS_MAX,
     MARKS_MAX,
+    SEGMENT_BEHIND,
     SEGMENT_BLOCK_BYTES,
     SEGMENT_BLOCK_ROWS,
 )
@@ -44,11 +45,20 @@ class Policy:
         horizon: how far back the log reaches for a device that was away.
         fold_after: age of the versions that are folded.
         segment_rows: a channel with fewer rows has no segments; 0: none has.
+        block_rows: rows of a block.
+        behind: versions by which segments may be behind before upkeep goes on with them.
     """
 
     horizon: timedelta
     fold_after: timedelta = _DAY
     segment_rows: int = 0
+    block_rows: int = SEGMENT_BLOCK_ROWS
+    behind: int = SEGMENT_BEHIND
+
+    @property
+    def part_rows(self) -> int:
+        """Rows that are read at once to seal them."""
+        return 4 * self.block_rows
 
 
 def marked(marks: Sequence[Mark], version: int, now: datetime) -> tuple[Mark, ...]:
@@ -158,32 +168,35 @@ def _versions(keys: Sequence[LogKey]) -> Iterable[tuple[int, list[LogKey]]]:
         yield group[0].version, group
 
 
-def pieces(part: Part, rows: Sequence[RowText], *, whole: bool) -> list[tuple[UUID, list[RowText]]]:
+def pieces(
+    part: Part, rows: Sequence[RowText], size: int, *, whole: bool
+) -> list[tuple[UUID, list[RowText]]]:
     """Cut the rows of a part into blocks: (last id, rows) of each.
 
     Args:
+        size: rows of a block.
         whole: these are all rows of the part. Then the last block ends where the part does, but for
             the last part of a channel, in which only full blocks are made: its end is where new
             rows come, and they are read one by one.
     """
     tail = part.last == LAST_ID
     blocks: list[list[RowText]] = []
-    size = 0
+    text = 0
     for row in rows:
-        if not blocks or len(blocks[-1]) >= SEGMENT_BLOCK_ROWS or size >= SEGMENT_BLOCK_BYTES:
+        if not blocks or len(blocks[-1]) >= size or text >= SEGMENT_BLOCK_BYTES:
             blocks.append([])
-            size = 0
+            text = 0
         blocks[-1].append(row)
-        size += len(row.change)
-    full = len(blocks[-1]) >= SEGMENT_BLOCK_ROWS or size >= SEGMENT_BLOCK_BYTES if blocks else False
+        text += len(row.change)
     if not whole or tail:
-        return [(b[-1].id, b) for b in (blocks if full else blocks[:-1])]
+        full = bool(blocks) and (len(blocks[-1]) >= size or text >= SEGMENT_BLOCK_BYTES)
+        return [(each[-1].id, each) for each in (blocks if full else blocks[:-1])]
     if not blocks:
         return [(part.last, [])]
-    if len(blocks) > 1 and len(blocks[-1]) < SEGMENT_BLOCK_ROWS // 2:
+    if len(blocks) > 1 and len(blocks[-1]) < size // 2 and text < SEGMENT_BLOCK_BYTES // 2:
         # A small one at the end would be small for ever.
         blocks[-2:] = [blocks[-2] + blocks[-1]]
-    lasts = [b[-1].id for b in blocks[:-1]] + [part.last]
+    lasts = [each[-1].id for each in blocks[:-1]] + [part.last]
     return list(zip(lasts, blocks, strict=True))
 
 

@@ -24,7 +24,7 @@ from serai.core.channels import Channel, ChannelSet
 from serai.core.clock import timestamp_text
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE
-from serai.core.limits import PAGE_BYTES_MAX, PAGE_SCAN_MAX, SEGMENT_BLOCK_ROWS
+from serai.core.limits import PAGE_BYTES_MAX, PAGE_SCAN_MAX
 from serai.core.token import Position, SinceToken, TokenSealer, grouped, ungrouped
 from serai.gate.caller import Caller
 from serai.ports.store import Head, LogPage, SnapshotPage, Store
@@ -93,7 +93,7 @@ async def pull(
     *,
     now: datetime,
     recorder: Recorder = SILENT,
-    blocks: bool = False,
+    block_rows: int | None = None,
 ) -> PullResult:
     """Answer a pull.
 
@@ -101,7 +101,8 @@ async def pull(
     arrive together.
 
     Args:
-        blocks: whoever asks can put sealed blocks in their places in the answer.
+        block_rows: whoever asks can put sealed blocks in their places in the answer, and wants
+            them where a page has room for so many rows. None: rows only.
 
     Raises:
         SeraiError: an unknown collection, a token that does not open, or an organisation that is
@@ -121,7 +122,7 @@ async def pull(
     for text, group in groups.items():
         with recorder.span("serai.pull"):
             page = await _pull_group(
-                store, caller, sealer, text, group, request.batch_size, blocks=blocks
+                store, caller, sealer, text, group, request.batch_size, block_rows
             )
         # Most pulls bring nothing, and sealing what was just opened costs as much as all else.
         if page.same and text is not None and sealer.would_spell(text):
@@ -163,8 +164,7 @@ async def _pull_group(
     text: str | None,
     group: Sequence[WantedCollection],
     batch: int,
-    *,
-    blocks: bool,
+    block_rows: int | None,
 ) -> _Page:
     visible = _visible(caller, group)
     token = (
@@ -198,8 +198,10 @@ async def _pull_group(
     page = _deliver_log(started, log, batch)
     page.kept = kept
     page.lost = {} if token is None else channels.lost(_held(token), visible)
-    if page.token.filling and not (blocks and await _fill_from_blocks(store, page, batch)):
-        await _fill(store, page, batch)
+    if page.token.filling:
+        room = block_rows is not None and _rows_wanted(page, batch) >= block_rows
+        if not (room and await _fill_from_blocks(store, page, batch)):
+            await _fill(store, page, batch)
     page.more = page.token.position.version < head.version or bool(page.token.filling)
     return page
 
@@ -341,11 +343,9 @@ async def _fill_from_blocks(store: Store, page: _Page, batch: int) -> bool:
     """
     token = page.token
     channel = token.first_filling()
-    rows = _rows_wanted(page, batch)
-    if channel is None or rows < SEGMENT_BLOCK_ROWS:
-        return False
+    assert channel is not None, "something is left to fill"
     found = await store.segment_page(
-        token.org_id, channel, token.cursor, at=token.position, rows=rows
+        token.org_id, channel, token.cursor, at=token.position, rows=_rows_wanted(page, batch)
     )
     if found is None:
         return False

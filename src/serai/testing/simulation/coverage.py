@@ -47,6 +47,8 @@ FAULTS: Final = frozenset(
         "restart_commit_after",
         "restart_commit_before",
         "restart_read",
+        "restart_upkeep_after",
+        "restart_upkeep_before",
         "restore",
         "role_changed",
         "server_gone",
@@ -59,6 +61,8 @@ FAULTS: Final = frozenset(
 _ANSWERS: Final = frozenset(
     {
         "applied",
+        "blocks",
+        "blocks_behind",
         "channel_gained",
         "channel_lost",
         "conflict",
@@ -73,6 +77,7 @@ _ANSWERS: Final = frozenset(
         "failed_row_gone",
         "fenced",
         "fill",
+        "folded",
         "gap",
         "late_answer",
         "merged",
@@ -80,10 +85,12 @@ _ANSWERS: Final = frozenset(
         "not_modified",
         "page_of_log",
         "paid",
+        "pruned",
         "rejected",
         "replayed",
         "replayed_answer",
         "retried",
+        "sealed",
         "stale",
         "tombstone",
     }

@@ -62,7 +62,6 @@ class History:
 
     Attributes:
         version: the last.
-        floor: tombstones up to this version are forgotten.
         restored: the versions at which a new epoch began.
         live: the rows that exist now.
         written: of each version, the rows that it wrote.
@@ -75,7 +74,6 @@ class History:
     trace: Trace
     org_id: int
     version: int = 0
-    floor: int = 0
     restored: list[int] = field(default_factory=list[int])
     rows: dict[RowId, list[Change]] = field(default_factory=dict["RowId", "list[Change]"])
     done: dict[object, int] = field(default_factory=dict[object, int])
@@ -124,7 +122,7 @@ class History:
         for op in write.ops:
             changes = self.rows.setdefault((op.collection, op.id), [])
             before = changes[-1].doc if changes else None
-            gone = bool(changes) and before is None and changes[-1].version > self.floor
+            gone = bool(changes) and before is None
             require(not gone, f"I10: deleted row {op.id} came back")
             require((before is None) == (op.op == "insert"), f"I3: {op.op} of {op.id} on {before}")
             doc = None if op.op == "delete" else self._read(op)

@@ -1,7 +1,7 @@
 """Everybody who does not use a device: they write through the server, and change who may see what.
 
 Owns the writes of the office: several rows of several collections in one transaction, changes of
-roles, the horizon of tombstones. Promises that a write whose answer was lost is sent again under
+roles, the horizon of the log. Promises that a write whose answer was lost is sent again under
 its key until there is one, as a caller of the API does. Never reads what a device holds.
 """
 
@@ -157,7 +157,6 @@ class Office:
         version = self._history.version
         self._trace.fault("store", "horizon", f"up to {version}")
         self._server.durable.prune(ORG, version)
-        self._history.floor = version
 
     def restore(self) -> None:
         """Restore the store from a copy of this moment: nothing is lost, the epoch rises."""

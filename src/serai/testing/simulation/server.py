@@ -28,9 +28,10 @@ from serai.http.table import operations
 from serai.log.coalesce import Coalescer
 from serai.log.intent import WriteAnswer, WriteIntent
 from serai.model import Vertical
+from serai.ports.life import LifeStore
 from serai.ports.store import Store
 from serai.testing.simulation.loop import VirtualClock
-from serai.testing.simulation.store import DEADLINE_SECONDS, Record, ShardConnection
+from serai.testing.simulation.store import DEADLINE_SECONDS, KeptLogs, Record, ShardConnection
 from serai.testing.simulation.trace import Trace
 from serai.testing.simulation.weather import CALM, Weather
 
@@ -131,7 +132,9 @@ class _Process:
             sealer=server.sealer,
             clock=server.clock,
             version="simulation",
-            settings=HttpSettings(deadline_seconds=DEADLINE_SECONDS, docs=False, compression=False),
+            settings=HttpSettings(
+                deadline_seconds=DEADLINE_SECONDS, docs=False, compression=False, block_rows=1
+            ),
         )
         self.app = Pipeline(_routes(vertical), services)
 
@@ -224,6 +227,13 @@ class Server:
         self.signed_out.clear()
         self.worsen(CALM)
         self.start()
+
+    async def upkeep(self, work: Callable[[LifeStore], Coroutine[Any, Any, None]]) -> None:
+        """Look after the logs, as the process that is up does; its death ends it anywhere."""
+        process = self._process
+        if process is not None:
+            logs = KeptLogs(process.connection, self.durable)
+            await asyncio.wait([process.run(work(cast("LifeStore", logs)))])
 
     async def write(self, intent: WriteIntent) -> WriteAnswer | None:
         """Write without HTTP, as an import does. None: nobody knows what became of it."""

@@ -10,8 +10,9 @@ a log page, which is the store's to choose.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
+from typing import Any
 from uuid import UUID
 
 from serai.adapters.memory import MemoryStore
@@ -58,7 +59,7 @@ class ShardConnection:
         self.gone = False
         self.die: Callable[[str], None]
 
-    async def _pause(self, where: str = "read") -> None:
+    async def pause(self, where: str = "read") -> None:
         """Let time pass, as long as a database takes; here the server may die or be too slow."""
         if self._happens(self.weather.slow):
             self._trace.fault("store", "slow")
@@ -75,20 +76,20 @@ class ShardConnection:
 
     async def read(self, keys: Sequence[RowKey]) -> list[StoredRow | None]:
         """See `Store.read`."""
-        await self._pause()
+        await self.pause()
         found = await self._store.read(keys)
-        await self._pause()
+        await self.pause()
         return found
 
     async def commit(self, writes: Sequence[PlannedWrite]) -> list[Outcome]:
         """See `Store.commit`; the connection may be lost before or after."""
-        await self._pause("commit_before")
+        await self.pause("commit_before")
         if self._happens(self.weather.store_before):
             self._trace.fault("store", "store_before")
             raise SeraiError(Code.UNAVAILABLE)
         outcomes = await self._store.commit(writes)
         self._record(writes, outcomes)
-        await self._pause("commit_after")
+        await self.pause("commit_after")
         if self._happens(self.weather.store_after):
             self._trace.fault("store", "store_after")
             raise SeraiError(Code.UNAVAILABLE)
@@ -98,24 +99,24 @@ class ShardConnection:
         self, org_id: int, once: IdempotencyKey, body_hash: bytes
     ) -> Replayed | None:
         """See `Store.replayed`."""
-        await self._pause()
+        await self.pause()
         return await self._store.replayed(org_id, once, body_hash)
 
     async def head(self, org_id: int) -> Head | None:
         """See `Store.head`."""
-        await self._pause()
+        await self.pause()
         return await self._store.head(org_id)
 
     async def log_page(
         self, org_id: int, after: int, *, scan: int, scopes: Sequence[UUID] | None, collections: int
     ) -> LogPage | None:
         """See `Store.log_page`."""
-        await self._pause()
+        await self.pause()
         few = min(scan, self.weather.scan or scan)
         found = await self._store.log_page(
             org_id, after, scan=few, scopes=scopes, collections=collections
         )
-        await self._pause()
+        await self.pause()
         return found
 
     async def snapshot_page(
@@ -128,46 +129,69 @@ class ShardConnection:
         max_bytes: int,
     ) -> SnapshotPage:
         """See `Store.snapshot_page`."""
-        await self._pause()
+        await self.pause()
         found = await self._store.snapshot_page(
             org_id, channels, after, rows=rows, max_bytes=max_bytes
         )
-        await self._pause()
+        await self.pause()
         return found
 
     async def segment_page(
         self, org_id: int, channel: Channel, after: UUID | None, *, at: Position, rows: int
     ) -> SegmentPage | None:
         """See `Store.segment_page`."""
-        await self._pause()
+        await self.pause()
         found = await self._store.segment_page(org_id, channel, after, at=at, rows=rows)
-        await self._pause()
+        self._trace.branch("blocks", found is not None)
+        self._trace.branch("blocks_behind", found is not None and bool(found.changes))
+        await self.pause()
         return found
 
     async def grants(self, org_id: int, user_id: UUID) -> tuple[int, list[tuple[str, UUID | None]]]:
         """See `Store.grants`."""
-        await self._pause()
+        await self.pause()
         found = await self._store.grants(org_id, user_id)
-        await self._pause()
+        await self.pause()
         return found
 
     async def list_rows(self, query: ListQuery) -> list[tuple[UUID, StoredRow]]:
         """See `Store.list_rows`."""
-        await self._pause()
+        await self.pause()
         return await self._store.list_rows(query)
 
     async def refusals(
         self, org_id: int, *, user_id: UUID | None, after: int, limit: int
     ) -> list[StoredRefusal]:
         """See `Store.refusals`."""
-        await self._pause()
+        await self.pause()
         return await self._store.refusals(org_id, user_id=user_id, after=after, limit=limit)
 
     async def refusal(self, org_id: int, device_id: UUID, number: int) -> StoredRefusal | None:
         """See `Store.refusal`."""
-        await self._pause()
+        await self.pause()
         return await self._store.refusal(org_id, device_id, number)
 
     async def create_org(self, org_id: int) -> None:
         """See `Store.create_org`."""
         await self._store.create_org(org_id)
+
+
+class KeptLogs:
+    """The same way to the logs, for upkeep: each step takes time, and may be the process's last."""
+
+    def __init__(self, connection: ShardConnection, store: MemoryStore) -> None:
+        """Go by the connection of a process."""
+        self._connection = connection
+        self._lives = store.lives
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        """Return a step of `LifeStore`."""
+        step = getattr(self._lives, name)
+
+        async def taken(*args: Any, **named: Any) -> Any:
+            await self._connection.pause("upkeep_before")
+            found = await step(*args, **named)
+            await self._connection.pause("upkeep_after")
+            return found
+
+        return taken

@@ -27,6 +27,7 @@ from serai.testing.simulation.people import People
 from serai.testing.simulation.result import Result, scratch
 from serai.testing.simulation.server import FORGER, ORG, Exchange, Server
 from serai.testing.simulation.trace import Trace
+from serai.testing.simulation.upkeep import Upkeep
 from serai.testing.simulation.weather import CALM, Weather, draw
 
 HEALED_SECONDS = 30
@@ -96,6 +97,7 @@ class World:
         self.neighbour = Neighbour(
             self._server, self._history, self.trace, Random(f"{seed} neighbour")
         )
+        self.upkeep = Upkeep(self._server, self.trace, Random(f"{seed} upkeep"))
         self._calm = calm
         self.devices = [self._device(n, folder) for n in range(self._random.choice((2, 2, 3)))]
         self._people = People(self.devices, self._history, self._random)
@@ -143,11 +145,13 @@ class World:
         await self.neighbour.furnish()
         await self.office.furnish([device.user for device in self.devices])
         self._server.worsen(self._weather)
+        self.upkeep.start()
         for device in self.devices:
             await device.start()
 
     def stop(self) -> None:
         """Switch everything off."""
+        self.upkeep.stop()
         for device in self.devices:
             device.stop()
 
