@@ -10,9 +10,7 @@ passes without it. Never leaves a defect behind.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,29 +24,11 @@ from serai.core.token import TokenSealer, TokenUnreadable
 from serai.log import decide
 from serai.log.merge import Merged
 from serai.ports.store import Committed, LogPage, MutationKey
-from serai.testing.simulation import Result, simulate
+from simulation.planting import Bug, assert_found
 
-SEEDS_MAX = 400
-"""Most defects show in the first seeds. The rarest need about ninety, and which ones they are
-changes with every await in the code that ships."""
 # The packages export functions of the same names.
 pull: Any = importlib.import_module("serai.readers.sync.pull")
 push: Any = importlib.import_module("serai.readers.sync.push")
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A defect: what stands in the place of `owner.name`, made from what stood there.
-
-    `breaks` is the promise by which it must be found, `first` the seed at which the search begins:
-    for a rare one, not far below a seed that was known to show it, which saves time.
-    """
-
-    owner: Any
-    name: str
-    make: Any
-    breaks: str
-    first: int = 0
 
 
 def page_without_token(right):
@@ -400,20 +380,6 @@ BUGS = [
 ]
 
 
-@contextmanager
-def planted(bug: Bug) -> Generator[None]:
-    right = getattr(bug.owner, bug.name)
-    setattr(bug.owner, bug.name, bug.make(right))
-    try:
-        yield
-    finally:
-        setattr(bug.owner, bug.name, right)
-
-
-def _names(promise: str, result: Result) -> bool:
-    return any(message.startswith(f"{promise}:") for message in result.broken)
-
-
 def test_each_promise_that_is_simulated_has_a_defect_that_it_finds():
     assert {bug.breaks for bug in BUGS} == {
         *("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I14")
@@ -423,8 +389,4 @@ def test_each_promise_that_is_simulated_has_a_defect_that_it_finds():
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.make.__name__)
 def test_a_defect_is_found_within_a_few_seeds(bug):
-    with planted(bug):
-        results = map(simulate, range(bug.first, bug.first + SEEDS_MAX))
-        found = next((result for result in results if _names(bug.breaks, result)), None)
-    assert found is not None, f"{SEEDS_MAX} seeds did not find: {bug.make.__doc__}"
-    assert not simulate(found.seed).broken
+    assert_found(bug)

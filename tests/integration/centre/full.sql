@@ -20,7 +20,13 @@ SELECT org_id, CASE WHEN version = 9 THEN %(device)s ELSE gen_random_uuid() END,
        'rejected', 'rule', '', 5, id, scope, '{}' FROM serai.row;
 INSERT INTO serai.audit (org_id, number, at, version, user_id, row_id, scope, collection, op, via, content, hash)
 SELECT org_id, version, now(), version, %(user)s, id, scope, collection, 'insert', 'rest', '{}', '' FROM serai.row;
-INSERT INTO serai.audit_anchor (org_id, number, at, hash) SELECT org_id, 0, now(), '' FROM serai.org
+INSERT INTO serai.audit_anchor (org_id, number, at, hash) SELECT org_id, 0, now(), '' FROM serai.org;
+INSERT INTO serai.log_life (org_id, epoch, marks, times, sealed)
+SELECT org_id, 1, ARRAY[version - 100], ARRAY[now()], version - 20 FROM serai.org;
+INSERT INTO serai.segment (org_id, collection, scope, last, after, epoch, version, stale, rows, size, body)
+SELECT %(org)s, 5, %(place)s, ('00000000-0000-0000-0000-' || lpad(to_hex(g), 12, '0'))::uuid,
+       ('00000000-0000-0000-0000-' || lpad(to_hex(g - 1), 12, '0'))::uuid, 1, 9, g %% 400 = 0, 1, 1, ''
+FROM generate_series(1, %(rows)s) g
 
 -- name: directory
 INSERT INTO serai_directory.shard (name, url) VALUES ('one', 'postgresql://one'), ('two', 'postgresql://two');

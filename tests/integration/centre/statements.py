@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import serai
 from integration.centre.full import (
@@ -39,6 +40,28 @@ BY_WRITES: Final = {
     "serai.log/postgres.sql:commit": "run with whole batches, for each collection of the vertical"
 }
 
+_FIRST, _SECOND, _LAST = UUID(int=0), UUID(int=1), UUID(int=ROWS)
+_LIFE: Final[dict[str, Arguments]] = {
+    "lives": (0, 50, _NOW, 100),
+    "life": (ORG,),
+    "begin_life": (9,),
+    "note_life": (ORG, [1], [_NOW], 1, _NOW),
+    "fold_log": (ORG, ROWS - 20, ROWS - 10),
+    "raise_floor": (ORG, 20),
+    "prune_log": (ORG, 20),
+    "open_channel": (ORG, 5, ALL_SCOPES),
+    "advance_segments": (ORG, ROWS - 20, ROWS, [5, 5], [PLACE, PLACE], [ROW, _LAST], [ROWS, ROWS]),
+    "put_blocks": (ORG, 5, PLACE, _FIRST, _SECOND, 1, ROWS, False, [_SECOND], [1], [1], [b""]),
+    "log_keys": (ORG, ROWS - 20, 50),
+    "channels": (ORG,),
+    "rows_up_to": (ORG, 5, PLACE, 50),
+    "opened": (ORG, [5, 5], [PLACE, ALL_SCOPES]),
+    "stale": (ORG, 8),
+    "part_rows": (ORG, 5, ALL_SCOPES, _FIRST, _LAST, 50),
+    "segment_blocks": (ORG, 5, PLACE, _SECOND, 20, 10_000),
+    "segment_changes": (ORG, ROWS - 20, ROWS, 5, PLACE, _FIRST, ALL_SCOPES, 100),
+    "only_keeper": (),
+}
 SHARD: Final[dict[str, Arguments]] = {
     "serai.log/postgres.sql:read": ([ORG, ORG], [5, 5], [ROW, uuid7()]),
     "serai.log/postgres.sql:replayed": (ORG, "k77", bytes(32)),
@@ -52,6 +75,7 @@ SHARD: Final[dict[str, Arguments]] = {
     "serai.log/postgres.sql:audit_list": (ORG, None, None, None, 50),
     "serai.log/postgres.sql:create_org": (9_999,),
     "serai.schema/bookkeeping.sql:admit_to_shard": {"name": "pg_monitor"},
+    **{f"serai.log/life.sql:{name}": arguments for name, arguments in _LIFE.items()},
 }
 _DOCTOR_OF_DEVICES: Final[dict[str, Arguments]] = {
     "device": (ORG, DEVICE),
