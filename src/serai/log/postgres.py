@@ -274,6 +274,7 @@ class PostgresStore:
             anchor=(r["anchor_number"], r["anchor_hash"]),
             entries=[_entry(r) for r in records if r["number"] is not None],
             changes=[r["change"] for r in records if r["number"] is not None],
+            folded=r["folded"],
         )
 
     async def audit_list(

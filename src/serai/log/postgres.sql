@@ -160,13 +160,14 @@ FROM me CROSS JOIN LATERAL (
 -- Where the record stands and its entries in one statement: one snapshot of the database.
 WITH me AS MATERIALIZED (SELECT set_config('serai.org', $1::bigint::text, true)::bigint AS org_id)
 SELECT o.epoch, o.version AS head, o.floor, o.grants_version, o.state, o.audit_number, o.audit_hash,
-       coalesce(c.number, 0) AS anchor_number, coalesce(c.hash, decode(repeat('00', 32), 'hex')) AS anchor_hash,
+       coalesce(f.folded, 0) AS folded, coalesce(c.number, 0) AS anchor_number, coalesce(c.hash, decode(repeat('00', 32), 'hex')) AS anchor_hash,
        a.org_id, a.number, a.at, a.version, a.user_id, a.device_id, a.via, a.op, a.collection, a.row_id, a.scope,
        a.content, a.hash, l.change
 FROM me CROSS JOIN LATERAL (SELECT h.* FROM serai.org h WHERE h.org_id = me.org_id OFFSET 0) o
 LEFT JOIN LATERAL (
     SELECT k.number, k.hash FROM serai.audit_anchor k WHERE k.org_id = o.org_id ORDER BY k.number DESC LIMIT 1
 ) c ON true
+LEFT JOIN LATERAL (SELECT x.folded FROM serai.log_life x WHERE x.org_id = o.org_id OFFSET 0) f ON true
 LEFT JOIN LATERAL (
     SELECT e.* FROM serai.audit e WHERE e.org_id = o.org_id AND e.number > $2 ORDER BY e.number LIMIT $3
 ) a ON true

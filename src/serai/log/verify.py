@@ -140,7 +140,7 @@ async def _wrong(
         return Broken(entry.number, "head", f"the organisation knows {page.number} entries only")
     if chained(report.hash, entry) != entry.hash:
         return await _which(store, report, entry)
-    if entry.op != "refuse" and entry.version > page.head.floor:
+    if entry.op != "refuse" and entry.version > max(page.head.floor, page.folded):
         differs = "the log has no such change" if change is None else _unlike(entry, change)
         if differs:
             return Broken(entry.number, "log", differs)

@@ -338,6 +338,7 @@ class AuditPage:
             none was.
         entries: in order of their numbers.
         changes: for each entry, the log's change of the same row and version while the log has it.
+        folded: the log need not have it up to this version.
     """
 
     head: Head
@@ -346,6 +347,7 @@ class AuditPage:
     anchor: tuple[int, bytes]
     entries: list[AuditEntry]
     changes: list[str | None]
+    folded: int = 0
 
 
 @dataclass(frozen=True, slots=True)

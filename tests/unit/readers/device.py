@@ -19,6 +19,7 @@ from serai.core.errors import Code, SeraiError
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE
 from serai.core.token import SinceToken, TokenSealer
 from serai.gate.caller import Caller
+from serai.http.compress import joined
 from serai.log.decide import decide
 from serai.log.intent import RowIntent
 from serai.ports.store import Committed, LogPage, SnapshotPage
@@ -96,6 +97,8 @@ class Device:
         self.names: tuple[str, ...] = NAMES
         self.properties: list[UUID] | None = None
         self.batch = 100
+        self.block_rows: int | None = None
+        self.blocks = 0
         self.rows: Rows = {}
         self.token: str | None = None
         self.pages: list[ChangesAnswer] = []
@@ -106,7 +109,10 @@ class Device:
         """Pull one page, apply it, compare with the past; return whether there is more."""
         wanted = [WantedCollection(n, self.token, self.properties) for n in self.names]
         request = ChangesRequest(wanted, self.batch)
-        result = await pull(self.store, self.who, SEALER, request, now=NOW)
+        result = await pull(
+            self.store, self.who, SEALER, request, now=NOW, block_rows=self.block_rows
+        )
+        self.blocks += len(result.packed)
         answer = read(result)
         self.pages.append(answer)
         more = answer.collections[0].has_more
@@ -198,7 +204,8 @@ def scope_of(name: str, each: UUID, data: dict[str, str | int | bool | None]) ->
 
 def read(result: PullResult) -> ChangesAnswer:
     """Return the answer as a client reads it."""
-    return msgspec.json.decode(msgspec.json.encode(result.answer), type=ChangesAnswer)
+    body = joined(msgspec.json.encode(result.answer), result.packed)
+    return msgspec.json.decode(body, type=ChangesAnswer)
 
 
 def visible(store: World, device: Device) -> Rows:

@@ -323,6 +323,7 @@ class MemoryStore:
                 None if e.op == "refuse" else changes.get((e.version, e.collection, e.row_id))
                 for e in entries
             ],
+            folded=0 if org.life is None else org.life.folded,
         )
 
     async def audit_list(

@@ -20,7 +20,6 @@ from serai.core.errors import Code, SeraiError
 from serai.core.token import TokenSealer
 from serai.gate.caller import Caller
 from serai.gate.grants import GrantCache
-from serai.http.asgi import Message
 from serai.http.operations import Routes
 from serai.http.pipeline import Pipeline
 from serai.http.services import HttpServices, HttpSettings, IdentityRoutes
@@ -31,6 +30,7 @@ from serai.model import Vertical
 from serai.ports.life import LifeStore
 from serai.ports.store import Store
 from serai.testing.simulation.loop import VirtualClock
+from serai.testing.simulation.requests import Reply, serve
 from serai.testing.simulation.store import DEADLINE_SECONDS, KeptLogs, Record, ShardConnection
 from serai.testing.simulation.trace import Trace
 from serai.testing.simulation.weather import CALM, Weather
@@ -43,16 +43,6 @@ NEIGHBOUR = UUID(int=0xE)
 FORGER = "X"
 """Sends tokens that are not its own."""
 DOWN_SECONDS_MAX = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer as it leaves the server."""
-
-    status: int
-    body: bytes
-    etag: str | None = None
-    retry_after: str | None = None
 
 
 Answered = Callable[[Reply | None], None]
@@ -271,38 +261,4 @@ class Server:
             )
             answered(reply)
 
-        process.run(_serve(process.app, user, kind, body, etag)).add_done_callback(done)
-
-
-async def _serve(app: Pipeline, user: UUID, kind: str, body: bytes, etag: str | None) -> Reply:
-    """Run one request through the application."""
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    headers = [
-        (b"authorization", f"Bearer {user}".encode()),
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", b"simulation"),
-    ]
-    if etag is not None:
-        headers.append((b"if-none-match", etag.encode()))
-    path = "/v1/sync/changes" if kind == "pull" else "/v1/sync/mutations"
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "headers": headers,
-        "client": None,
-    }
-    await app(scope, receive, send)
-    start, end = sent
-    found = {name: value.decode() for name, value in start["headers"]}
-    return Reply(start["status"], end["body"], found.get(b"etag"), found.get(b"retry-after"))
+        process.run(serve(process.app, user, kind, body, etag)).add_done_callback(done)

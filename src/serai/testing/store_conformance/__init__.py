@@ -28,6 +28,7 @@ from serai.testing.store_conformance import (
     ordering,
     reading_log,
     refusing,
+    sealing,
 )
 from serai.testing.store_conformance.desk import Case, Desk, Subject
 
@@ -43,6 +44,7 @@ CASES: Final[tuple[Case, ...]] = (
     *listing.CASES,
     *auditing.CASES,
     *living.CASES,
+    *sealing.CASES,
 )
 
 __all__ = ["CASES", "Case", "Desk", "Subject"]
