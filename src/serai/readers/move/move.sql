@@ -1,0 +1,86 @@
+-- name: tables
+-- no org_id: the catalogue
+SELECT name, typed_from, columns, key FROM serai.move_tables();
+
+-- name: claim_end
+SELECT org_id, state FROM serai.move_claim(%(orgs)s, %(term)s, %(home)s) -- org_id;
+
+-- name: change_state
+SELECT serai.move_state(%(orgs)s, %(term)s, %(before)s, %(after)s) -- org_id;
+
+-- name: sweep
+SELECT serai.move_sweep(%(orgs)s, %(term)s) -- org_id;
+
+-- name: states
+SELECT org_id, state FROM serai.org WHERE org_id = ANY (%(orgs)s);
+
+-- name: heads
+-- With the oldest transaction that this snapshot does not see: what is younger was not copied.
+SELECT org_id, version, audit_number, floor, pg_snapshot_xmin(pg_current_snapshot())::text AS since
+FROM serai.org WHERE org_id = ANY (%(orgs)s);
+
+-- name: export_snapshot
+-- no org_id: of the whole database
+SELECT pg_export_snapshot();
+
+-- name: hold_target
+-- Held to the end of the transaction: whoever takes the move over waits for it.
+SELECT count(*) FROM (
+    SELECT FROM serai.org WHERE org_id = ANY (%(orgs)s) AND move_term = %(term)s AND state = 'moved' FOR SHARE
+) AS held;
+
+-- name: changes
+SELECT name, rows, kept, pg_snapshot_xmin(pg_current_snapshot())::text AS since
+FROM serai.move_changes(%(orgs)s, %(versions)s, %(numbers)s, %(since)s, %(limit)s) -- org_id;
+
+-- name: take
+SELECT serai.move_take(%(orgs)s, %(term)s, %(names)s, %(rows)s, %(anew)s) -- org_id;
+
+-- name: ready
+SELECT serai.move_ready(%(orgs)s, %(term)s, %(heads)s, %(names)s, %(kept)s) -- org_id;
+
+-- name: claim
+SELECT org_id, from_shard, term
+FROM serai_directory.move_claim(%(orgs)s, %(to)s, %(actor)s, %(reason)s, make_interval(secs => %(lease)s));
+
+-- name: take_over
+WITH drawn AS MATERIALIZED (SELECT nextval('serai_directory.move_term') AS term)
+UPDATE serai_directory.move m
+SET term = drawn.term, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+FROM drawn
+WHERE m.move_id IN (
+    SELECT s.move_id FROM serai_directory.move s
+    WHERE s.step IN ('copying', 'flipped', 'undoing') AND s.lease_until < clock_timestamp()
+      AND (%(orgs)s::bigint[] IS NULL OR s.org_id = ANY (%(orgs)s))
+    ORDER BY s.move_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING m.org_id, m.from_shard, m.to_shard, m.step, m.term;
+
+-- name: renew
+UPDATE serai_directory.move SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+WHERE org_id = ANY (%(orgs)s) AND term = %(term)s AND step IN ('copying', 'flipped', 'undoing');
+
+-- name: advance
+UPDATE serai_directory.move
+SET step = %(after)s, ended_at = CASE WHEN %(after)s IN ('moved', 'undone') THEN clock_timestamp() END
+WHERE org_id = ANY (%(orgs)s) AND term = %(term)s AND step = ANY (%(before)s)
+RETURNING org_id;
+
+-- name: flip
+SELECT serai_directory.move_flip(%(orgs)s, %(term)s) -- org_id;
+
+-- name: steps
+SELECT DISTINCT step FROM serai_directory.move WHERE org_id = ANY (%(orgs)s) AND term = %(term)s;
+
+-- name: under_way
+SELECT org_id, step, from_shard, to_shard, actor, lease_until < clock_timestamp() AS lapsed
+FROM serai_directory.move
+WHERE step IN ('copying', 'flipped', 'undoing') AND (%(orgs)s::bigint[] IS NULL OR org_id = ANY (%(orgs)s))
+ORDER BY move_id LIMIT %(limit)s;
+
+-- name: to_sweep
+SELECT org_id, from_shard, term FROM serai_directory.move
+WHERE step = 'moved' AND NOT swept AND ended_at < clock_timestamp() - make_interval(secs => %(grace)s)
+ORDER BY ended_at LIMIT %(limit)s;
+
+-- name: swept
+UPDATE serai_directory.move SET swept = true WHERE org_id = ANY (%(orgs)s) AND term = %(term)s AND step = 'moved';

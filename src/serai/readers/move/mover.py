@@ -1,0 +1,235 @@
+"""One mover: takes a batch of organisations through a move, or a broken move to its end.
+
+Owns the order of steps: claim both ends, copy at a position, follow the log, freeze, last changes,
+flip, open, close. Promises that whatever fails before the flip is undone, and whatever fails after
+it is finished, by this mover or by a successor; and that writes are held up only between freeze and
+open. Never decides who may move what.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import psycopg
+
+from serai.readers.move.copying import copy
+from serai.readers.move.ends import Conn, LostTurn, Mark, Source, Target, Unmovable, connect
+from serai.readers.move.records import Claim, Records
+from serai.readers.move.states import Course, Step, course
+
+FOLLOW_LIMIT: Final = 2_000
+"""Versions of an organisation that are followed at once."""
+FOLLOW_ROUNDS_MAX: Final = 40
+"""Rounds after which writes are found to be faster than the mover."""
+_LAST_LIMIT: Final = 1 << 40
+"""No limit: while an organisation is frozen all that is left goes over."""
+_BEHIND_MAX: Final = 0
+
+
+@dataclass(slots=True)
+class MoveStats:
+    """What one move took, in seconds. `pause`: in which writes waited."""
+
+    copy: float = 0.0
+    follow: float = 0.0
+    pause: float = 0.0
+    rounds: int = 0
+
+
+class Mover:
+    """Moves between two shards. Use as a context manager; one thread at a time.
+
+    Args:
+        directory, source, target: URLs, as their owners.
+        step: is called with the name of each step before it begins.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        source: str,
+        target: str,
+        *,
+        step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Keep the addresses; connections are opened on first use and again after a loss."""
+        self._urls = {"directory": directory, "source": source, "target": target}
+        self._conns: dict[str, Conn] = {}
+        self._step = step
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for conn in self._conns.values():
+            conn.close()
+        self._conns.clear()
+
+    def move(self, claim: Claim) -> MoveStats:
+        """Move a claimed batch. After an error it is undone, unless somebody else has it or nobody
+        can reach what is needed for that: then a successor ends it.
+
+        Raises:
+            LostTurn: somebody has taken it over. Unmovable: see its message. psycopg.Error.
+        """
+        stats = MoveStats()
+        try:
+            began = self._until_complete(claim, stats)
+        except LostTurn:
+            raise
+        except Exception:
+            self.undo(claim)
+            raise
+        self._flip(claim)
+        self._finish(claim, lambda: setattr(stats, "pause", time.perf_counter() - began))
+        return stats
+
+    def end(self, claim: Claim) -> bool:
+        """Bring a move that was taken over to its end; tell whether the organisations moved.
+
+        Raises:
+            LostTurn: somebody else has taken it over. psycopg.OperationalError: an end is away.
+        """
+        self._step("claim ends")
+        self._source.claim(claim.orgs, claim.term, home=True)
+        self._target.claim(claim.orgs, claim.term, home=False)
+        match course(claim.step):
+            case Course.UNDO:
+                self.undo(claim)
+                return False
+            case Course.FINISH:
+                self._finish(claim)
+                return True
+            case Course.NOTHING:
+                return claim.step is Step.MOVED
+
+    def undo(self, claim: Claim) -> None:
+        """Undo a move that has not flipped: the source takes writes again, first of all.
+
+        Raises:
+            LostTurn: it has flipped, or somebody has taken it over.
+        """
+        orgs, term = claim.orgs, claim.term
+        self._step("undo")
+        self._records.advance(claim, (Step.COPYING, Step.UNDOING), Step.UNDOING)
+        self._step("thaw")
+        self._change_those(self._source, claim, "frozen", "active")
+        self._step("clear")
+        self._change_those(self._target, claim, "frozen", "moved")
+        self._target.sweep(orgs, term)
+        self._step("undone")
+        self._records.advance(claim, (Step.UNDOING,), Step.UNDONE)
+
+    def sweep(self, claim: Claim) -> None:
+        """Remove the copy that a move left behind. An organisation that has come back meanwhile
+        keeps what it has: it is there under another term.
+        """
+        self._step("sweep")
+        self._source.sweep(claim.orgs, claim.term)
+        self._records.swept(claim)
+
+    def _until_complete(self, claim: Claim, stats: MoveStats) -> float:
+        """Take the batch to where only the flip is left; return when the pause began."""
+        orgs, term = claim.orgs, claim.term
+        began = time.perf_counter()
+        self._step("claim source")
+        states = self._source.claim(orgs, term, home=True)
+        strange = [org for org, state in states.items() if state != "active"]
+        if strange:
+            raise Unmovable(f"Organisations {strange[:5]} are not active where they live.")
+        self._step("claim target")
+        if "active" in self._target.claim(orgs, term, home=False).values():
+            raise Unmovable("An organisation takes writes at the target already.")
+        self._target.sweep(orgs, term)
+        self._step("copy")
+        mark = copy(
+            self._source,
+            self._target,
+            orgs,
+            term,
+            more=lambda: (connect(self._urls["source"]), connect(self._urls["target"])),
+            on_table=lambda name: self._step(f"copy {name}"),
+        )
+        copied = time.perf_counter()
+        stats.copy = copied - began
+        mark = self._follow(claim, mark, stats)
+        self._records.renew(claim)
+        frozen = time.perf_counter()
+        stats.follow = frozen - copied
+        self._step("freeze")
+        self._source.change(orgs, term, ("active",), "frozen")
+        self._step("last changes")
+        changes = self._source.changes(mark, limit=_LAST_LIMIT)
+        if not self._target.complete(orgs, term, changes):
+            whole = self._source.changes(Mark(mark.versions, mark.numbers, "0"), limit=_LAST_LIMIT)
+            self._target.complete(orgs, term, whole, anew=True)
+        return frozen
+
+    def _follow(self, claim: Claim, mark: Mark, stats: MoveStats) -> Mark:
+        """Take over what is written meanwhile, until one round takes all there was."""
+        while True:
+            self._step("follow")
+            changes = self._source.changes(mark, limit=FOLLOW_LIMIT)
+            taken = sum(changes.after.versions.values()) - sum(mark.versions.values())
+            if taken:
+                self._target.take(claim.orgs, claim.term, changes)
+                mark = changes.after
+            if taken < FOLLOW_LIMIT // 10 and changes.behind == 0:
+                return mark
+            stats.rounds += 1
+            if stats.rounds > FOLLOW_ROUNDS_MAX:
+                raise Unmovable("Writes come faster than they can be followed: try again later.")
+
+    def _flip(self, claim: Claim) -> None:
+        self._step("flip")
+        try:
+            self._records.flip(claim)
+        except psycopg.OperationalError:
+            # It may have been committed, and only the answer was lost.
+            if self._records.step(claim) is not Step.FLIPPED:
+                self.undo(claim)
+                raise
+
+    def _finish(self, claim: Claim, opened: Callable[[], None] = lambda: None) -> None:
+        self._step("open")
+        self._target.change(claim.orgs, claim.term, ("frozen", "active"), "active")
+        opened()
+        self._step("close")
+        self._source.change(claim.orgs, claim.term, ("frozen", "moved"), "moved")
+        self._step("end")
+        self._records.advance(claim, (Step.FLIPPED,), Step.MOVED)
+
+    def _change_those(self, end: Source | Target, claim: Claim, before: str, after: str) -> None:
+        """Change the state of those that are in `before`; the others were not that far."""
+        states = end.states(claim.orgs)
+        chosen: Sequence[int] = [org for org in claim.orgs if states.get(org) == before]
+        if chosen:
+            end.change(chosen, claim.term, (before,), after)
+
+    @property
+    def _records(self) -> Records:
+        return Records(self._conn("directory"))
+
+    @property
+    def _source(self) -> Source:
+        return Source(self._conn("source"))
+
+    @property
+    def _target(self) -> Target:
+        return Target(self._conn("target"))
+
+    def _conn(self, end: str) -> Conn:
+        """Return the connection to one of the three, opened again if it was lost."""
+        conn = self._conns.get(end)
+        if conn is None or conn.closed:
+            conn = self._conns[end] = connect(self._urls[end])
+        return conn

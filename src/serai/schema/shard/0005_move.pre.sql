@@ -1,0 +1,281 @@
+-- Moves of organisations between shards: what both ends do, each in one call for a whole batch.
+--
+-- state says who takes writes: active: this shard; frozen: nobody, for a moment; moved: not this shard, whatever rows are
+-- here. move_term is the fence against a mover that lost its turn: a term is drawn from the directory, only rises, and each
+-- change of state asks for it. docs/decisions/0025-moves.md has the table of states.
+
+ALTER TABLE serai.org ADD COLUMN move_term bigint NOT NULL DEFAULT 0;
+
+-- As before, but what is left of a record whose organisation lives elsewhere may be removed: the record itself has moved.
+CREATE OR REPLACE FUNCTION serai.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND TG_LEVEL = 'ROW' THEN
+        IF EXISTS (SELECT FROM serai.org o WHERE o.org_id = OLD.org_id AND o.state = 'moved') THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '% only grows: % is refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+-- Every table that holds rows of organisations, in the order in which rows go in. It follows the catalogue, so that a table
+-- which was just added moves too. typed_from is the collection of a typed table, whose rows are made from serai.row.
+CREATE FUNCTION serai.move_tables()
+RETURNS TABLE (name text, typed_from smallint, columns text[], key text[])
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%I.%I', n.nspname, t.relname), c.number,
+           ARRAY(
+               SELECT format('%I', a.attname) FROM pg_attribute a
+               WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+               ORDER BY a.attname),
+           ARRAY(
+               SELECT format('%I', a.attname)
+               FROM pg_index i
+               CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, place)
+               JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum
+               WHERE i.indrelid = t.oid AND i.indisprimary
+               ORDER BY k.place)
+    FROM pg_class t
+    JOIN pg_namespace n ON n.oid = t.relnamespace
+    LEFT JOIN serai.collection c
+        ON c.name = t.relname AND c.apply_function = n.nspname || '.apply_' || t.relname
+    WHERE t.relkind IN ('r', 'p') AND NOT t.relispartition AND t.oid <> 'serai.org'::regclass
+      AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attname = 'org_id' AND NOT a.attisdropped)
+      AND (n.nspname = 'serai' OR EXISTS (
+          SELECT FROM serai.collection v WHERE split_part(v.apply_function, '.', 1) = n.nspname))
+    ORDER BY c.position NULLS FIRST, t.oid
+$$;
+
+-- Takes the organisations for a term and tells their states. An organisation that is not here yet is made: `active` at its
+-- home (it has no rows so far), `moved` where it is to come. Who gets fewer back than asked for has lost its turn.
+CREATE FUNCTION serai.move_claim(p_orgs bigint[], p_term bigint, p_home boolean)
+RETURNS TABLE (org_id bigint, state text) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO serai.org (org_id, state)
+    SELECT u.org_id, CASE WHEN p_home THEN 'active' ELSE 'moved' END FROM unnest(p_orgs) AS u (org_id) ORDER BY u.org_id
+    ON CONFLICT (org_id) DO NOTHING;
+    PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (p_orgs) ORDER BY o.org_id FOR NO KEY UPDATE;
+    RETURN QUERY
+    UPDATE serai.org o SET move_term = p_term
+    WHERE o.org_id = ANY (p_orgs) AND o.move_term < p_term
+    RETURNING o.org_id, o.state;
+END
+$$;
+
+-- Changes states under a term and tells which organisations have the new one. Locks in order of organisation, as
+-- serai.commit does; a write in flight is waited for, and the next one sees the new state.
+CREATE FUNCTION serai.move_state(p_orgs bigint[], p_term bigint, p_from text[], p_to text)
+RETURNS SETOF bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (p_orgs) ORDER BY o.org_id FOR NO KEY UPDATE;
+    RETURN QUERY
+    UPDATE serai.org o SET state = p_to
+    WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term AND o.state = ANY (p_from)
+    RETURNING o.org_id;
+END
+$$;
+
+-- Removes what is here of organisations that live elsewhere, under a term; their rows of serai.org stay and say so.
+CREATE FUNCTION serai.move_sweep(p_orgs bigint[], p_term bigint) RETURNS SETOF bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    gone bigint[] := ARRAY(
+        SELECT o.org_id FROM serai.org o
+        WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term AND o.state = 'moved'
+        ORDER BY o.org_id FOR NO KEY UPDATE);
+    found_one record;
+BEGIN
+    FOR found_one IN SELECT t.name FROM serai.move_tables() WITH ORDINALITY AS t (name, typed_from, columns, key, place)
+        ORDER BY t.place DESC
+    LOOP
+        EXECUTE format('DELETE FROM %s WHERE org_id = ANY ($1)', found_one.name) USING gone;
+    END LOOP;
+    RETURN QUERY SELECT unnest(gone);
+END
+$$;
+
+-- What changed of organisations since they were copied, as JSON: for each table its rows. The log is read from the version
+-- that was copied, the audit record from its number, both up to p_limit further; of serai.row, the rows that the log
+-- names. Of any other table, rows that a transaction wrote which the copy did not see (xmin; a few too many, never too
+-- few), and how many there are in all. `serai.org` has where the organisations stand, of the same snapshot.
+CREATE FUNCTION serai.move_changes(
+    p_orgs bigint[], p_versions bigint[], p_numbers bigint[], p_since text, p_limit bigint
+) RETURNS TABLE (name text, rows text, kept bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    each_table record;
+    marks text := 'unnest($1, $2, $3) AS m (org_id, version, number)';
+    changed text := '(SELECT DISTINCT l.org_id, l.collection, l.id FROM ' || marks || ' JOIN serai.log l '
+        'ON l.org_id = m.org_id AND l.version > m.version AND l.version <= m.version + $5) AS c';
+    listed text;
+BEGIN
+    name := 'serai.org';
+    SELECT json_agg(o) INTO rows FROM serai.org o WHERE o.org_id = ANY (p_orgs);
+    RETURN NEXT;
+    FOR each_table IN SELECT * FROM serai.move_tables() AS t WHERE t.typed_from IS NULL LOOP
+        listed := (SELECT string_agg('x.' || column_name, ', ') FROM unnest(each_table.columns) AS column_name);
+        name := each_table.name;
+        IF name = ANY ('{serai.row,serai.tombstone,serai.log,serai.audit}') THEN
+            EXECUTE format('SELECT json_agg(r) FROM (SELECT %s FROM %s) AS r', listed, CASE name
+                WHEN 'serai.log' THEN marks || ' JOIN serai.log x ON x.org_id = m.org_id AND x.version > m.version '
+                    'AND x.version <= m.version + $5'
+                WHEN 'serai.audit' THEN marks || ' JOIN serai.audit x ON x.org_id = m.org_id AND x.number > m.number '
+                    'AND x.number <= m.number + $5'
+                ELSE changed || ' JOIN ' || name || ' x USING (org_id, collection, id)'
+            END) INTO rows USING p_orgs, p_versions, p_numbers, p_since, p_limit;
+            kept := NULL;
+        ELSE
+            EXECUTE format('SELECT json_agg(x) FILTER (WHERE age(x.xmin) <= age($2::xid8::xid)), count(*) '
+                'FROM %s AS x WHERE x.org_id = ANY ($1)', name) INTO rows, kept USING p_orgs, p_since;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- Makes the typed rows of organisations anew, from serai.row.
+CREATE FUNCTION serai.move_retype(p_orgs bigint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    found_one record;
+BEGIN
+    FOR found_one IN SELECT t.name FROM serai.move_tables() AS t WHERE t.typed_from IS NOT NULL
+        ORDER BY (SELECT c.position FROM serai.collection c WHERE c.number = t.typed_from) DESC
+    LOOP
+        EXECUTE format('DELETE FROM %s WHERE org_id = ANY ($1)', found_one.name) USING p_orgs;
+    END LOOP;
+    FOR found_one IN
+        SELECT c.apply_function, array_agg(x.org_id) AS orgs, array_agg(x.id) AS ids, array_agg(x.doc) AS docs
+        FROM serai.row x JOIN serai.collection c ON c.number = x.collection
+        WHERE x.org_id = ANY (p_orgs)
+        GROUP BY c.number ORDER BY c.position
+    LOOP
+        EXECUTE 'SELECT ' || found_one.apply_function || '($1, $2, $3, false)'
+        USING found_one.orgs, found_one.ids, found_one.docs;
+    END LOOP;
+END
+$$;
+
+-- Brings changed and deleted rows into the typed tables. What is in between two states of the source need not satisfy its
+-- constraints in this order (two rows that swapped a unique value): then the organisations are typed anew.
+CREATE FUNCTION serai.move_rows(p_orgs bigint[], p_rows json, p_gone json) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    applies record;
+    fits boolean := true;
+BEGIN
+    BEGIN
+        FOR applies IN
+            SELECT c.remove_function, array_agg(g.org_id) AS orgs, array_agg(g.id) AS ids
+            FROM json_populate_recordset(NULL::serai.tombstone, p_gone) g JOIN serai.collection c ON c.number = g.collection
+            GROUP BY c.number ORDER BY c.position DESC
+        LOOP
+            EXECUTE 'SELECT ' || applies.remove_function || '($1, $2)' USING applies.orgs, applies.ids;
+        END LOOP;
+        FOR applies IN
+            SELECT c.apply_function, array_agg(r.org_id ORDER BY r.version) AS orgs, array_agg(r.id ORDER BY r.version) AS ids,
+                   array_agg(r.doc ORDER BY r.version) AS docs
+            FROM json_populate_recordset(NULL::serai.row, p_rows) r JOIN serai.collection c ON c.number = r.collection
+            GROUP BY c.number ORDER BY c.position
+        LOOP
+            EXECUTE 'SELECT ' || applies.apply_function || '($1, $2, $3, true)'
+            USING applies.orgs, applies.ids, applies.docs;
+        END LOOP;
+    EXCEPTION WHEN unique_violation OR foreign_key_violation THEN
+        fits := false;
+    END;
+    DELETE FROM serai.row x USING json_populate_recordset(NULL::serai.tombstone, p_gone) g
+    WHERE x.org_id = g.org_id AND x.collection = g.collection AND x.id = g.id;
+    DELETE FROM serai.row x USING json_populate_recordset(NULL::serai.row, p_rows) r
+    WHERE x.org_id = r.org_id AND x.collection = r.collection AND x.id = r.id;
+    INSERT INTO serai.row SELECT r.* FROM json_populate_recordset(NULL::serai.row, p_rows) r;
+    IF NOT fits THEN
+        PERFORM serai.move_retype(p_orgs);
+    END IF;
+END
+$$;
+
+-- Takes what `move_changes` told, at the organisations' new home, under a term. Doing it again changes nothing.
+-- With p_anew, what is here of the tables that are not read by number goes first.
+CREATE FUNCTION serai.move_take(p_orgs bigint[], p_term bigint, p_names text[], p_rows text[], p_anew boolean) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    held integer;
+    taken record;
+    listed text;
+    matched text;
+BEGIN
+    SELECT count(*) INTO held FROM (
+        SELECT FROM serai.org o WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term AND o.state = 'moved'
+        ORDER BY o.org_id FOR NO KEY UPDATE) AS h;
+    IF held <> cardinality(p_orgs) THEN
+        RAISE EXCEPTION 'the mover of term % has lost its turn', p_term USING ERRCODE = 'SE002';
+    END IF;
+    IF p_anew THEN
+        FOR taken IN SELECT t.name FROM serai.move_tables() AS t
+            WHERE t.typed_from IS NULL AND t.name <> ALL ('{serai.row,serai.tombstone,serai.log,serai.audit}')
+        LOOP
+            EXECUTE format('DELETE FROM %s WHERE org_id = ANY ($1)', taken.name) USING p_orgs;
+        END LOOP;
+    END IF;
+    -- First, while serai.row has the rows as they were: the typed tables are cut by a value of the old row.
+    IF p_names && '{serai.row,serai.tombstone}' THEN
+        PERFORM serai.move_rows(p_orgs,
+            coalesce(p_rows[array_position(p_names, 'serai.row')], '[]')::json,
+            coalesce(p_rows[array_position(p_names, 'serai.tombstone')], '[]')::json);
+    END IF;
+    FOR taken IN
+        SELECT t.name, t.columns, t.key, u.rows::json AS rows
+        FROM unnest(p_names, p_rows) AS u (name, rows) JOIN serai.move_tables() AS t USING (name)
+        WHERE u.name <> 'serai.row'
+    LOOP
+        matched := (SELECT string_agg(format('x.%s = r.%s', k, k), ' AND ') FROM unnest(taken.key) AS k);
+        IF taken.name NOT IN ('serai.log', 'serai.audit') THEN
+            EXECUTE format('DELETE FROM %s AS x USING json_populate_recordset(NULL::%s, $1) AS r WHERE %s',
+                taken.name, taken.name, matched) USING taken.rows;
+        END IF;
+        listed := array_to_string(taken.columns, ', ');
+        EXECUTE format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM json_populate_recordset(NULL::%s, $1) '
+            'ON CONFLICT DO NOTHING', taken.name, listed, listed, taken.name) USING taken.rows;
+    END LOOP;
+END
+$$;
+
+-- The last of a copy, under a term: where the organisations stand is as at the source, and everything is here. A table that
+-- has another number of rows than at the source is an error (rows were removed there): it is to be taken anew.
+CREATE FUNCTION serai.move_ready(p_orgs bigint[], p_term bigint, p_heads text, p_names text[], p_kept bigint[])
+RETURNS SETOF bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    -- All that serai.org has, so that a column which was just added moves too; but not whose turn it is, and the state.
+    listed text := (
+        SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+        WHERE a.attrelid = 'serai.org'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+          AND a.attname NOT IN ('org_id', 'state', 'move_term'));
+    last_refusal bigint;
+    counted record;
+    here bigint;
+BEGIN
+    FOR counted IN SELECT u.name, u.kept FROM unnest(p_names, p_kept) AS u (name, kept) JOIN serai.move_tables() USING (name)
+    LOOP
+        EXECUTE format('SELECT count(*) FROM %s WHERE org_id = ANY ($1)', counted.name) INTO here USING p_orgs;
+        IF here <> counted.kept THEN
+            RAISE EXCEPTION '% has % rows here and % at the source', counted.name, here, counted.kept
+                USING ERRCODE = 'SE003';
+        END IF;
+    END LOOP;
+    -- Refusals are listed by this number, so new ones must come after those that moved in.
+    SELECT max(r.refusal_id) INTO last_refusal FROM serai.refusal r WHERE r.org_id = ANY (p_orgs);
+    PERFORM pg_advisory_xact_lock(hashtextextended('serai refusals', 0));
+    IF last_refusal > (SELECT s.last_value FROM serai.refusal_refusal_id_seq s) THEN
+        PERFORM setval('serai.refusal_refusal_id_seq', last_refusal + 1000);
+    END IF;
+    RETURN QUERY EXECUTE format(
+        'UPDATE serai.org AS o SET (%s) = (SELECT %s FROM json_populate_recordset(NULL::serai.org, $3) AS h '
+        'WHERE h.org_id = o.org_id), state = ''frozen'' '
+        'WHERE o.org_id = ANY ($1) AND o.move_term = $2 AND o.state = ''moved'' RETURNING o.org_id', listed, listed)
+        USING p_orgs, p_term, p_heads::json;
+END
+$$;
