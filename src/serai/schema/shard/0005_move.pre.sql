@@ -23,7 +23,7 @@ $$;
 CREATE FUNCTION serai.move_tables()
 RETURNS TABLE (name text, typed_from smallint, columns text[], key text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('%I.%I', n.nspname, t.relname), c.number,
+    SELECT n.nspname || '.' || t.relname, c.number,
            ARRAY(
                SELECT format('%I', a.attname) FROM pg_attribute a
                WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
