@@ -42,6 +42,10 @@ BULK_ROWS_MAX: Final = 2_000
 """Rows of one transaction of an import, which waits for nothing and nobody waits for."""
 WRITE_ATTEMPTS_MAX: Final = 8
 """How often a write whose read set moved is decided again before it fails as contended."""
+FREEZE_WAIT_SECONDS_MAX: Final = 2.0
+"""How long a write waits for an organisation that is frozen for the last step of a move."""
+FREEZE_LOOK_SECONDS: Final = 0.002
+"""Between two looks at such an organisation."""
 QUEUED_WRITES_MAX: Final = 10_000
 """Writes that may wait for a shard; one more is refused with `overloaded`."""
 
@@ -227,6 +231,9 @@ COMPRESS_SAVING_MIN: Final = 0.20
 """A compressed body is sent only when it is smaller than the plain one by this part."""
 
 assert WRITE_ROWS_MAX <= BULK_ROWS_MAX, "an import's transaction holds at least one write"
+assert FREEZE_LOOK_SECONDS < FREEZE_WAIT_SECONDS_MAX < REQUEST_DEADLINE_SECONDS, (
+    "there is time to say that an organisation is frozen"
+)
 assert PAGE_ROWS_DEFAULT <= PAGE_ROWS_MAX, "the default page is a legal page"
 assert ROW_BYTES_MAX <= PAGE_BYTES_MAX, "every row fits into a page"
 assert PAGE_BYTES_MAX < BODY_BYTES_MAX, "a page fits into a body"

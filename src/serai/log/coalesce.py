@@ -30,12 +30,14 @@ from serai.core.limits import (
     COALESCE_CROWD,
     COALESCE_WAIT_SECONDS_MAX,
     COALESCE_WRITES_MAX,
+    FREEZE_WAIT_SECONDS_MAX,
     QUEUED_WRITES_MAX,
     WRITE_ATTEMPTS_MAX,
 )
 from serai.log.admit import admit, device_of
 from serai.log.decide import NeedRows, decide, denied, plan_denial, plan_refusal
 from serai.log.denials import RECORDED, Denials
+from serai.log.freezes import Freezes
 from serai.log.intent import WriteAnswer, WriteIntent
 from serai.log.replies import lost_reply, refusal_again_reply, reused_reply, with_version
 from serai.model import Vertical
@@ -70,15 +72,19 @@ class _Waiting:
     refused_by: SeraiError | None = None
     """Set when the database refused a mutation: the next attempt records that."""
     since: float = field(default_factory=perf_counter)
+    frozen_since: float | None = None
     exchange: Exchange | None = field(default_factory=CURRENT.get)
 
 
 @dataclass(slots=True)
 class _Organisation:
-    """The waiting writes of one organisation; `busy` while a transaction of it is in flight."""
+    """The waiting writes of one organisation; `busy` while a transaction of it is in flight, or
+    while they are `held` because it is frozen.
+    """
 
     waiting: deque[_Waiting] = field(default_factory=deque[_Waiting])
     busy: bool = False
+    held: bool = False
 
 
 class Coalescer:
@@ -119,6 +125,7 @@ class Coalescer:
         self._queued = 0
         self._epochs: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._freezes = Freezes(store, self._thawed)
         self._denials = Denials(lambda intent: Coalescer.enqueue(self, intent))
 
     @property
@@ -160,8 +167,9 @@ class Coalescer:
     async def drain(self) -> None:
         """Wait until nothing is queued or in flight."""
         self._denials.flush()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._tasks or await self._freezes.drain():
+            if self._tasks:
+                await asyncio.wait(self._tasks)
 
     def _be_patient(self) -> None:
         """See to it that what waits does not wait for ever for those that run."""
@@ -229,11 +237,24 @@ class Coalescer:
         self._queued += len(again)
         for org_id in dict.fromkeys(each.intent.org_id for each in batch):
             organisation = self._organisations[org_id]
-            organisation.busy = False
-            if organisation.waiting:
-                self._ready.append(org_id)
-            else:
-                del self._organisations[org_id]
+            organisation.held = org_id in self._freezes
+            if not organisation.held:
+                self._release(org_id, organisation)
+
+    def _release(self, org_id: int, organisation: _Organisation) -> None:
+        organisation.busy = organisation.held = False
+        if organisation.waiting:
+            self._ready.append(org_id)
+        else:
+            del self._organisations[org_id]
+
+    def _thawed(self, org_id: int) -> None:
+        """Let the writes of an organisation that was frozen try again."""
+        organisation = self._organisations[org_id]
+        # Else its transaction has not given it back yet.
+        if organisation.held:
+            self._release(org_id, organisation)
+            self._start_lane()
 
     async def _run(self, batch: list[_Waiting]) -> list[_Waiting]:
         """Decide and commit a batch. Returns the writes to be tried again, in order."""
@@ -419,6 +440,12 @@ class Coalescer:
             self._epochs[org_id] = epoch
             return self._again(waiting)
         self._epochs.pop(org_id, None)
+        if code is Code.ORG_FROZEN:
+            now = perf_counter()
+            waiting.frozen_since = waiting.frozen_since or now
+            if now - waiting.frozen_since < FREEZE_WAIT_SECONDS_MAX:
+                self._freezes.watch(org_id)
+                return False
         _fail(waiting, SeraiError(code, retry_after_seconds=1))
         return True
 

@@ -188,7 +188,7 @@ async def _pull_group(
             found = await store.log_page(
                 caller.org_id, after, scan=scan, scopes=scopes, collections=mask
             )
-            if found is None:
+            if found is None or found.head.state == "moved":
                 raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
             log, head = found, found.head
             _check_grant(caller, head)
@@ -213,7 +213,8 @@ def _check_grant(caller: Caller, head: Head) -> None:
 
 async def _head(store: Store, org_id: int) -> Head:
     head = await store.head(org_id)
-    if head is None:
+    # What a home that was left still has is old.
+    if head is None or head.state == "moved":
         raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
     return head
 
