@@ -13,7 +13,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -285,7 +285,7 @@ class _Run:
                 await self._call(self._renew)
 
     @contextlib.contextmanager
-    def _held(self, claim: Claim) -> Iterator[None]:
+    def _held(self, claim: Claim) -> Generator[None]:
         with self._lock:
             self._active.add(claim)
         try:
@@ -295,7 +295,7 @@ class _Run:
                 self._active.discard(claim)
 
     @contextlib.contextmanager
-    def _records(self) -> Iterator[Records]:
+    def _records(self) -> Generator[Records]:
         conn = self._local.__dict__.get("directory")
         if conn is None or conn.closed:
             conn = self._local.directory = connect(self._directory)

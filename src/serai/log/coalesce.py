@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,7 +39,8 @@ from serai.log.decide import NeedRows, decide, denied, plan_denial, plan_refusal
 from serai.log.denials import RECORDED, Denials
 from serai.log.freezes import Freezes
 from serai.log.intent import WriteAnswer, WriteIntent
-from serai.log.replies import lost_reply, refusal_again_reply, reused_reply, with_version
+from serai.log.replies import lost_reply, refusal_again_reply, with_version
+from serai.log.waiting import Waiting
 from serai.model import Vertical
 from serai.ports.store import (
     Committed,
@@ -56,24 +57,10 @@ from serai.ports.store import (
     Store,
     StoredRow,
 )
-from serai.telemetry.exchange import CURRENT, Exchange
 from serai.telemetry.recorder import SILENT, Recorder
 
+SentOn = Callable[[WriteIntent, asyncio.Future[WriteAnswer]], None]
 _EPOCHS_KEPT_MAX = 1_000_000
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A write in the queue."""
-
-    intent: WriteIntent
-    answer: asyncio.Future[WriteAnswer]
-    attempts: int = 0
-    refused_by: SeraiError | None = None
-    """Set when the database refused a mutation: the next attempt records that."""
-    since: float = field(default_factory=perf_counter)
-    frozen_since: float | None = None
-    exchange: Exchange | None = field(default_factory=CURRENT.get)
 
 
 @dataclass(slots=True)
@@ -82,7 +69,7 @@ class _Organisation:
     while they are `held` because it is frozen.
     """
 
-    waiting: deque[_Waiting] = field(default_factory=deque[_Waiting])
+    waiting: deque[Waiting] = field(default_factory=deque[Waiting])
     busy: bool = False
     held: bool = False
 
@@ -98,6 +85,10 @@ class Coalescer:
         writes_max: writes of one transaction.
         crowd: writes that wait before a further transaction begins beside one in flight.
         recorder: is told what becomes of writes.
+
+    Attributes:
+        sent_on: is given writes of organisations that live on another shard; while it is None
+            they are refused.
     """
 
     def __init__(
@@ -120,6 +111,7 @@ class Coalescer:
         self._crowd = crowd
         self._patience: asyncio.TimerHandle | None = None
         self._recorder = recorder
+        self.sent_on: SentOn | None = None
         self._organisations: dict[int, _Organisation] = {}
         self._ready: deque[int] = deque()
         self._queued = 0
@@ -150,7 +142,18 @@ class Coalescer:
             raise SeraiError(
                 Code.OVERLOADED, "Too many writes wait for this shard.", retry_after_seconds=1
             )
-        waiting = _Waiting(intent, asyncio.get_running_loop().create_future())
+        waiting = Waiting(intent, asyncio.get_running_loop().create_future())
+        self._put(waiting)
+        return waiting.answer
+
+    def adopt(self, intent: WriteIntent, answer: asyncio.Future[WriteAnswer]) -> None:
+        """Take a write that came to a home which its organisation has left; it is not sent on
+        again.
+        """
+        self._put(Waiting(intent, answer, sent_on=True))
+
+    def _put(self, waiting: Waiting) -> None:
+        intent = waiting.intent
         organisation = self._organisations.get(intent.org_id)
         if organisation is None:
             organisation = self._organisations[intent.org_id] = _Organisation()
@@ -162,7 +165,6 @@ class Coalescer:
             self._start_lane()
         else:
             self._be_patient()
-        return waiting.answer
 
     async def drain(self) -> None:
         """Wait until nothing is queued or in flight."""
@@ -201,7 +203,7 @@ class Coalescer:
             except Exception as error:  # noqa: BLE001 - every waiter of the batch gets it; a lane must not die with it
                 again = []
                 for each in batch:
-                    _fail(each, error)
+                    each.fail(error)
                 exchanges = [each.exchange for each in batch if each.exchange is not None]
                 self._recorder.batch_failed(len(batch), error, exchanges)
             self._give_back(batch, again)
@@ -212,11 +214,11 @@ class Coalescer:
         self._tasks.discard(task)
         self._be_patient()
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """Take waiting writes of organisations that have nothing in flight, oldest organisation
         first.
         """
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         while self._ready and len(batch) < self._writes_max:
             organisation = self._organisations[self._ready.popleft()]
             organisation.busy = True
@@ -228,7 +230,7 @@ class Coalescer:
             self._patience = None
         return batch
 
-    def _give_back(self, batch: Sequence[_Waiting], again: Sequence[_Waiting]) -> None:
+    def _give_back(self, batch: Sequence[Waiting], again: Sequence[Waiting]) -> None:
         """Release the organisations of a batch; put writes to be decided again before those that
         came later.
         """
@@ -256,7 +258,7 @@ class Coalescer:
             self._release(org_id, organisation)
             self._start_lane()
 
-    async def _run(self, batch: list[_Waiting]) -> list[_Waiting]:
+    async def _run(self, batch: list[Waiting]) -> list[Waiting]:
         """Decide and commit a batch. Returns the writes to be tried again, in order."""
         await self._learn_epochs(batch)
         with self._recorder.span("serai.decide", (w.exchange for w in batch)):
@@ -265,34 +267,37 @@ class Coalescer:
         if not admitted:
             return deferred
         outcomes = await self._commit(admitted)
-        stale: list[_Waiting] = []
-        stopped: dict[tuple[int, UUID] | None, _Waiting] = {}
+        stale: list[Waiting] = []
+        stopped: dict[tuple[int, UUID] | None, Waiting] = {}
         for (waiting, plan), outcome in zip(admitted, outcomes, strict=True):
             if isinstance(outcome, Committed):
-                _answer(waiting, plan, outcome.version)
+                waiting.committed(plan, outcome.version)
                 continue
             device = device_of(plan)
             first = stopped.get(device)
             if first is not None and isinstance(outcome, Stale):
+                if first.sent_on and not first.answer.done():
+                    self._left(waiting)
+                    continue
                 # Not judged, because an earlier mutation of its device is not in: no attempt of its
                 # own, else eight refusals in a queue would exhaust all that come after them.
-                error = _error_of(first)
+                error = first.error
                 if error is None:
                     stale.append(waiting)
                 else:
-                    _fail(waiting, error)
+                    waiting.fail(error)
                 continue
             again = not await self._settle(waiting, plan, outcome)
             if again:
                 stale.append(waiting)
-            if device is not None and (again or _error_of(waiting) is not None):
+            if device is not None and (again or waiting.sent_on or waiting.error is not None):
                 stopped[device] = waiting
         if not stale:
             return deferred
         position = {id(w): n for n, w in enumerate(batch)}
         return sorted([*stale, *deferred], key=lambda w: position[id(w)])
 
-    async def _commit(self, admitted: Sequence[tuple[_Waiting, PlannedWrite]]) -> list[Outcome]:
+    async def _commit(self, admitted: Sequence[tuple[Waiting, PlannedWrite]]) -> list[Outcome]:
         """Commit, and tell how it went."""
         began = perf_counter()
         with self._recorder.span("serai.commit", (waiting.exchange for waiting, _ in admitted)):
@@ -304,7 +309,7 @@ class Coalescer:
                 self._recorder.write(kind, plan.org_id, len(plan.ops), began - waiting.since)
         return outcomes
 
-    async def _learn_epochs(self, batch: Sequence[_Waiting]) -> None:
+    async def _learn_epochs(self, batch: Sequence[Waiting]) -> None:
         org_ids = {waiting.intent.org_id for waiting in batch}
         unknown = [org_id for org_id in org_ids if org_id not in self._epochs]
         if not unknown:
@@ -316,18 +321,18 @@ class Coalescer:
         for org_id, head in zip(unknown, heads, strict=True):
             self._epochs[org_id] = 0 if head is None else head.epoch
 
-    async def _decide_all(self, batch: list[_Waiting]) -> list[tuple[_Waiting, PlannedWrite]]:
+    async def _decide_all(self, batch: list[Waiting]) -> list[tuple[Waiting, PlannedWrite]]:
         """Decide every write on rows read together: one read for the rows named, one for those the
         rules ask for.
         """
         rows: dict[RowKey, StoredRow | None] = {}
-        planned: dict[int, tuple[_Waiting, PlannedWrite]] = {}
+        planned: dict[int, tuple[Waiting, PlannedWrite]] = {}
         undecided = list(enumerate(batch))
         one_org = len({waiting.intent.org_id for waiting in batch}) == 1
         now = self._clock.now()
         while undecided:
             needed: dict[RowKey, None] = {}
-            again: list[tuple[int, _Waiting]] = []
+            again: list[tuple[int, Waiting]] = []
             for number, waiting in undecided:
                 try:
                     plan = self._decide_one(waiting, rows, now)
@@ -342,7 +347,7 @@ class Coalescer:
                 except SeraiError as error:
                     await self._refuse(waiting, error, rows)
                 except Exception as error:  # noqa: BLE001 - a rule that fails fails its own write only
-                    _fail(waiting, error)
+                    waiting.fail(error)
                 else:
                     planned[number] = (waiting, plan)
             if needed:
@@ -352,11 +357,15 @@ class Coalescer:
         return [planned[number] for number in sorted(planned)]
 
     async def _refuse(
-        self, waiting: _Waiting, error: SeraiError, rows: Mapping[RowKey, StoredRow | None]
+        self, waiting: Waiting, error: SeraiError, rows: Mapping[RowKey, StoredRow | None]
     ) -> None:
-        """Refuse a write, unless it is the repetition of one that was applied: that one gets its
-        first answer.
+        """Refuse a write, unless it is the repetition of one that was applied (that one gets its
+        first answer), or what it was judged by is what a home has that its organisation has left.
         """
+        head = await self._store.head(waiting.intent.org_id)
+        if head is None or head.state == "moved":
+            self._left(waiting)
+            return
         once = waiting.intent.once
         if isinstance(once, IdempotencyKey):
             earlier = await self._store.replayed(
@@ -365,14 +374,14 @@ class Coalescer:
             if earlier is not None and earlier.reply is not None:
                 if earlier.same_body:
                     text = with_version(earlier.reply, earlier.version)
-                    _settled(waiting, WriteAnswer(earlier.version, text, replayed=True))
+                    waiting.settle(WriteAnswer(earlier.version, text, replayed=True))
                     return
                 error = SeraiError(Code.KEY_REUSED)
         intent = waiting.intent
         wish = intent.rows[0]
         row = rows.get((intent.org_id, wish.collection.number, wish.id))
         self._deny(intent, error, None if row is None else row.scope)
-        _fail(waiting, error)
+        waiting.fail(error)
 
     def _deny(self, intent: WriteIntent, error: SeraiError, scope: UUID | None) -> None:
         """Record that a request was refused. An import reports its own lines."""
@@ -380,7 +389,7 @@ class Coalescer:
             self._denials.note(intent, denied(intent, error, scope))
 
     def _decide_one(
-        self, waiting: _Waiting, rows: dict[RowKey, StoredRow | None], now: datetime
+        self, waiting: Waiting, rows: dict[RowKey, StoredRow | None], now: datetime
     ) -> PlannedWrite:
         intent = waiting.intent
         # Unknown again if it was dropped meanwhile: the fence then tells it.
@@ -393,26 +402,26 @@ class Coalescer:
             self._vertical, intent, rows, epoch=epoch, now=now, new_ids=waiting.attempts == 0
         )
 
-    async def _settle(self, waiting: _Waiting, plan: PlannedWrite, outcome: Outcome) -> bool:
+    async def _settle(self, waiting: Waiting, plan: PlannedWrite, outcome: Outcome) -> bool:
         """Answer the write; False if it must be tried again."""
         once = waiting.intent.once
         match outcome:
             case Committed(version):
-                _answer(waiting, plan, version)
+                waiting.committed(plan, version)
             case Replayed(version, reply, same_body):
                 if not same_body:
-                    _reused(waiting)
+                    waiting.refuse_reuse()
                 else:
                     text = (
                         await self._lost(waiting, version)
                         if reply is None
                         else with_version(reply, version)
                     )
-                    _settled(waiting, WriteAnswer(version, text, replayed=True))
+                    waiting.settle(WriteAnswer(version, text, replayed=True))
             case Stale():
                 return self._again(waiting)
             case Gap(expected):
-                _fail(waiting, SeraiError(Code.MUTATION_GAP, extra={"expected": expected}))
+                waiting.fail(SeraiError(Code.MUTATION_GAP, extra={"expected": expected}))
             case Fenced(code, epoch):
                 return self._fenced(waiting, plan, code, epoch)
             case Failed(code, detail, fields):
@@ -425,16 +434,16 @@ class Coalescer:
                     waiting.refused_by = error
                     return self._again(waiting)
                 self._deny(waiting.intent, error, plan.ops[0].scope if plan.ops else None)
-                _fail(waiting, error)
+                waiting.fail(error)
             case _:
                 assert_never(outcome)
         return True
 
-    def _fenced(self, waiting: _Waiting, plan: PlannedWrite, code: Code, epoch: int) -> bool:
+    def _fenced(self, waiting: Waiting, plan: PlannedWrite, code: Code, epoch: int) -> bool:
         """Try again under the epoch that the fence told, unless the write is of another one."""
         org_id = waiting.intent.org_id
         if epoch and waiting.intent.epoch not in (0, epoch):
-            _fail(waiting, SeraiError(Code.MUST_REFETCH))
+            waiting.fail(SeraiError(Code.MUST_REFETCH))
             return True
         if epoch and epoch != plan.epoch:
             self._epochs[org_id] = epoch
@@ -446,17 +455,27 @@ class Coalescer:
             if now - waiting.frozen_since < FREEZE_WAIT_SECONDS_MAX:
                 self._freezes.watch(org_id)
                 return False
-        _fail(waiting, SeraiError(code, retry_after_seconds=1))
+            waiting.fail(SeraiError(code, retry_after_seconds=1))
+        else:
+            self._left(waiting)
         return True
 
-    def _again(self, waiting: _Waiting) -> bool:
+    def _left(self, waiting: Waiting) -> None:
+        """Send a write on whose organisation lives elsewhere, once."""
+        if self.sent_on is None or waiting.sent_on:
+            waiting.fail(SeraiError(Code.ORG_MOVED, retry_after_seconds=1))
+        else:
+            waiting.sent_on = True
+            self.sent_on(waiting.intent, waiting.answer)
+
+    def _again(self, waiting: Waiting) -> bool:
         waiting.attempts += 1
         if waiting.attempts < WRITE_ATTEMPTS_MAX:
             return False
-        _fail(waiting, SeraiError(Code.CONTENDED, retry_after_seconds=1))
+        waiting.fail(SeraiError(Code.CONTENDED, retry_after_seconds=1))
         return True
 
-    async def _lost(self, waiting: _Waiting, version: int) -> str:
+    async def _lost(self, waiting: Waiting, version: int) -> str:
         """Return what is known of a mutation whose reply is not kept any more: refusals are kept
         for good.
         """
@@ -466,31 +485,3 @@ class Coalescer:
         if kept is not None:
             return refusal_again_reply(once.number, kept.refusal)
         return lost_reply(once.number, waiting.intent.rows[0].id, version)
-
-
-def _error_of(waiting: _Waiting) -> BaseException | None:
-    answer = waiting.answer
-    return answer.exception() if answer.done() and not answer.cancelled() else None
-
-
-def _answer(waiting: _Waiting, plan: PlannedWrite, version: int) -> None:
-    _settled(waiting, WriteAnswer(version, with_version(plan.reply, version)))
-
-
-def _reused(waiting: _Waiting) -> None:
-    """Answer a write whose key another one has used."""
-    once = waiting.intent.once
-    if isinstance(once, MutationKey):
-        _settled(waiting, WriteAnswer(0, reused_reply(once.number, waiting.intent.rows[0].id)))
-    else:
-        _fail(waiting, SeraiError(Code.KEY_REUSED))
-
-
-def _settled(waiting: _Waiting, answer: WriteAnswer) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_result(answer)
-
-
-def _fail(waiting: _Waiting, error: BaseException) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_exception(error)

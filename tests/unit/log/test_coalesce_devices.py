@@ -160,7 +160,7 @@ async def test_a_phone_that_knows_only_the_old_epoch_must_refetch() -> None:
     ("outcome", "expected"),
     [
         (Gap(5), Code.MUTATION_GAP),
-        (Fenced(Code.ORG_FROZEN, 0), Code.ORG_FROZEN),
+        (Fenced(Code.ORG_MOVED, 0), Code.ORG_MOVED),
         (Failed(Code.DEVICE_UNKNOWN, "x"), Code.DEVICE_UNKNOWN),
     ],
 )

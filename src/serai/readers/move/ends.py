@@ -8,7 +8,7 @@ what comes next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -169,7 +169,7 @@ class Source(End):
     """Where organisations come from."""
 
     @contextmanager
-    def snapshot(self, orgs: Sequence[int]) -> Iterator[tuple[Mark, str]]:
+    def snapshot(self, orgs: Sequence[int]) -> Generator[tuple[Mark, str]]:
         """Hold one snapshot; yield up to where it goes, and its name for further connections."""
         with self.conn.transaction():
             self.conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -279,7 +279,7 @@ class Target(End):
 
 
 @contextmanager
-def _turn(term: int) -> Iterator[None]:
+def _turn(term: int) -> Generator[None]:
     try:
         yield
     except psycopg.Error as error:

@@ -61,7 +61,7 @@ class Records:
         ]
 
     def take_over(self, orgs: Sequence[int] | None = None) -> list[Claim]:
-        """Take over moves whose mover has given no sign of life; of these organisations, or of any."""
+        """Take over moves whose mover has given no sign of life: of these organisations, or any."""
         given = None if orgs is None else list(orgs)
         rows = self._rows("take_over", orgs=given, lease=self._lease, limit=BATCH_MAX)
         alike: dict[tuple[int, int, int, str], list[int]] = {}
@@ -120,10 +120,13 @@ class Records:
     def under_way(
         self, orgs: Sequence[int] | None = None, *, limit: int = BATCH_MAX
     ) -> list[tuple[int, Step, int, int, str, bool]]:
-        """Return (organisation, step, source, target, who, given up) of moves that have not ended."""
+        """Return (organisation, step, source, target, who, given up) of moves without an end."""
         given = None if orgs is None else list(orgs)
         rows = self._rows("under_way", orgs=given, limit=limit)
-        return [(org, Step(step), source, target, who, gone) for org, step, source, target, who, gone in rows]
+        return [
+            (org, Step(step), source, target, who, gone)
+            for org, step, source, target, who, gone in rows
+        ]
 
     def to_sweep(self, grace_seconds: float) -> list[Claim]:
         """Return moves that ended so long ago and whose old copy is still there."""

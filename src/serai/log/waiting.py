@@ -1,0 +1,61 @@
+"""A write that waits: what is asked, who waits for the answer, what has happened to it so far.
+
+Owns the answer: it is given once, however many try. Never decides which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from serai.core.errors import Code, SeraiError
+from serai.log.intent import WriteAnswer, WriteIntent
+from serai.log.replies import reused_reply, with_version
+from serai.ports.store import MutationKey, PlannedWrite
+from serai.telemetry.exchange import CURRENT, Exchange
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A write in the queue."""
+
+    intent: WriteIntent
+    answer: asyncio.Future[WriteAnswer]
+    attempts: int = 0
+    refused_by: SeraiError | None = None
+    """Set when the database refused a mutation: the next attempt records that."""
+    since: float = field(default_factory=perf_counter)
+    frozen_since: float | None = None
+    """When it first found its organisation frozen."""
+    sent_on: bool = False
+    """It came to a home that its organisation has left, and goes to the new one."""
+    exchange: Exchange | None = field(default_factory=CURRENT.get)
+
+    @property
+    def error(self) -> BaseException | None:
+        """Return the error that it was answered with, None if it was not."""
+        answer = self.answer
+        return answer.exception() if answer.done() and not answer.cancelled() else None
+
+    def settle(self, answer: WriteAnswer) -> None:
+        """Answer it."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer it with an error."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def committed(self, plan: PlannedWrite, version: int) -> None:
+        """Answer that it is durable under this version."""
+        self.settle(WriteAnswer(version, with_version(plan.reply, version)))
+
+    def refuse_reuse(self) -> None:
+        """Answer that another write has used its key."""
+        once = self.intent.once
+        if isinstance(once, MutationKey):
+            self.settle(WriteAnswer(0, reused_reply(once.number, self.intent.rows[0].id)))
+        else:
+            self.fail(SeraiError(Code.KEY_REUSED))
