@@ -84,3 +84,9 @@ ORDER BY ended_at LIMIT %(limit)s;
 
 -- name: swept
 UPDATE serai_directory.move SET swept = true WHERE org_id = ANY (%(orgs)s) AND term = %(term)s AND step = 'moved';
+
+-- name: head
+SELECT to_jsonb(o) FROM serai.org o WHERE o.org_id = %(org)s;
+
+-- name: collections
+SELECT collection, count(*) FROM serai.row WHERE org_id = %(org)s GROUP BY collection;

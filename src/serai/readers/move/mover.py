@@ -27,7 +27,6 @@ FOLLOW_ROUNDS_MAX: Final = 40
 """Rounds after which writes are found to be faster than the mover."""
 _LAST_LIMIT: Final = 1 << 40
 """No limit: while an organisation is frozen all that is left goes over."""
-_BEHIND_MAX: Final = 0
 
 
 @dataclass(slots=True)
@@ -172,6 +171,7 @@ class Mover:
         if not self._target.complete(orgs, term, changes):
             whole = self._source.changes(Mark(mark.versions, mark.numbers, "0"), limit=_LAST_LIMIT)
             self._target.complete(orgs, term, whole, anew=True)
+        self._step("flip")
         return frozen
 
     def _follow(self, claim: Claim, mark: Mark, stats: MoveStats) -> Mark:
@@ -190,7 +190,6 @@ class Mover:
                 raise Unmovable("Writes come faster than they can be followed: try again later.")
 
     def _flip(self, claim: Claim) -> None:
-        self._step("flip")
         try:
             self._records.flip(claim)
         except psycopg.OperationalError:
