@@ -1,91 +1,18 @@
-"""Moves as an operator asks for them: many organisations, in batches, by several movers at once.
+"""Moves as an operator asks for them.
 
-Owns the queue of batches, the rate, the signs of life, and what is told of it. Promises that a
-batch which fails is halved until the organisation that it fails on is alone, that the moves which a
-dead mover left are ended first, and that an interrupt undoes what has not flipped. Never changes a
-row of an organisation.
+Owns the order of a run: the moves that a dead mover left are ended first, then come those that are
+asked for, then old copies are removed. Promises that doing a thing again goes on where it stopped.
+Never moves anything by itself.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
-import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from collections.abc import Sequence
 
-import psycopg
-
+from serai.app.move_run import MoveOptions, MoveReport, MoveRun, Progress
 from serai.app.runtime import Runtime
 from serai.core.errors import Code, SeraiError
-from serai.readers.move import Claim, LostTurn, Mover, MoveStats, Records, Unmovable
-from serai.readers.move.ends import connect
-from serai.readers.move.records import LEASE_SECONDS
 from serai.shard.placement import ShardRef
-
-T = TypeVar("T")
-SWEEP_GRACE_SECONDS: Final = 5.0
-"""How long the old copy stays after a move: a process that has not heard of it answers a read from
-there, and every process asks the directory each second."""
-BATCH_DEFAULT: Final = 100
-WORKERS_DEFAULT: Final = 2
-_INTERRUPTIBLE: Final = ("claim source", "claim target", "copy", "follow", "freeze")
-"""Steps before which an interrupt ends the move; afterwards it is a matter of milliseconds."""
-
-
-class Interrupted(Exception):
-    """The operator has interrupted the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class MoveOptions:
-    """How a run goes about it.
-
-    Attributes:
-        batch: organisations that move together.
-        workers: batches at a time.
-        rate: organisations a second at most; None for as fast as it goes.
-        grace_seconds: before an old copy is removed.
-    """
-
-    batch: int = BATCH_DEFAULT
-    workers: int = WORKERS_DEFAULT
-    rate: float | None = None
-    grace_seconds: float = SWEEP_GRACE_SECONDS
-
-
-@dataclass(slots=True)
-class MoveReport:
-    """What a run did.
-
-    Attributes:
-        asked: organisations; moved: now; present: at the target already.
-        failed: organisation -> why it did not move. It is where it was.
-        ended: moves of a dead mover that were finished; undone: those that were undone.
-        pauses: seconds in which writes of a batch waited, one a batch.
-    """
-
-    asked: int = 0
-    moved: int = 0
-    present: int = 0
-    failed: dict[int, str] = field(default_factory=dict[int, str])
-    ended: int = 0
-    undone: int = 0
-    swept: int = 0
-    seconds: float = 0.0
-    pauses: list[float] = field(default_factory=list[float])
-
-    @property
-    def done(self) -> int:
-        """Organisations that are accounted for."""
-        return self.moved + self.present + len(self.failed)
-
-
-Progress = Callable[[MoveReport], None]
 
 
 def shard_named(runtime: Runtime, name: str) -> ShardRef:
@@ -116,7 +43,7 @@ async def move_organisations(
     Raises:
         psycopg.OperationalError: the directory or a shard does not answer.
     """
-    run = _Run(runtime, options or MoveOptions(), actor, reason, progress)
+    run = MoveRun(runtime, options or MoveOptions(), actor, reason, progress)
     run.report.asked = len(orgs)
     async with run.alive():
         await run.end_stale()
@@ -136,7 +63,7 @@ async def resume_moves(
     """End the moves that a dead mover left: finish those that had flipped, and begin the others
     again.
     """
-    run = _Run(runtime, options or MoveOptions(), actor, "resumed", progress)
+    run = MoveRun(runtime, options or MoveOptions(), actor, "resumed", progress)
     async with run.alive():
         for target, orgs in (await run.end_stale()).items():
             run.report.asked += len(orgs)
@@ -144,184 +71,3 @@ async def resume_moves(
         await run.sweep()
     await runtime.directory.refresh()
     return run.report
-
-
-class _Run:
-    """One run: threads that take batches, each with a mover of its own."""
-
-    def __init__(
-        self, runtime: Runtime, options: MoveOptions, actor: str, reason: str, progress: Progress
-    ) -> None:
-        self.report = MoveReport()
-        self.refs = {ref.id: ref for ref in runtime.directory.shards}
-        self._directory = runtime.settings.directory_url
-        self._options = options
-        self._actor, self._reason = actor, reason
-        self._progress = progress
-        self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix="serai move")
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._active: set[Claim] = set()
-        self._local = threading.local()
-        self._closing = contextlib.ExitStack()
-        self._began = time.monotonic()
-
-    @contextlib.asynccontextmanager
-    async def alive(self) -> AsyncGenerator[None]:
-        """Give signs of life meanwhile; interrupt the threads if this is cancelled."""
-        beat = asyncio.create_task(self._beat())
-        try:
-            yield
-        finally:
-            self._stop.set()
-            beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
-            await asyncio.to_thread(self._threads.shutdown)
-            self._closing.close()
-            self.report.seconds = time.monotonic() - self._began
-
-    async def end_stale(self) -> dict[int, list[int]]:
-        """End moves whose mover is gone; return target -> organisations that were to go there."""
-        undone: dict[int, list[int]] = {}
-        while claims := await self._call(self._take_over):
-            for claim in claims:
-                if await self._call(self._end, claim):
-                    self.report.ended += len(claim.orgs)
-                else:
-                    self.report.undone += len(claim.orgs)
-                    undone.setdefault(claim.target, []).extend(claim.orgs)
-                self._progress(self.report)
-        return undone
-
-    async def move(self, orgs: Sequence[int], target: ShardRef) -> None:
-        """Move batch after batch, `workers` at a time."""
-        size = self._options.batch
-        waiting = deque(orgs[first : first + size] for first in range(0, len(orgs), size))
-        began, given = time.monotonic(), 0
-
-        async def work() -> None:
-            nonlocal given
-            while waiting:
-                batch = waiting.popleft()
-                if self._options.rate:
-                    due = began + given / self._options.rate
-                    given += len(batch)
-                    await asyncio.sleep(max(due - time.monotonic(), 0))
-                waiting.extendleft(await self._call(self._move, batch, target))
-                self._progress(self.report)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._options.workers, len(waiting))):
-                group.create_task(work())
-
-    async def sweep(self) -> None:
-        """Remove old copies whose time is over; those of this run included, for which it waits."""
-        await asyncio.sleep(self._options.grace_seconds if self.report.moved else 0)
-        while claims := await self._call(self._to_sweep):
-            for claim in claims:
-                await self._call(self._sweep, claim)
-                self.report.swept += len(claim.orgs)
-                self._progress(self.report)
-
-    async def _call(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
-
-    # ------------------------------------------------------------ in threads
-
-    def _move(self, batch: Sequence[int], target: ShardRef) -> list[Sequence[int]]:
-        """Move a batch; return its halves if it failed as a whole."""
-        with self._records() as records:
-            claims = records.claim(batch, target.id, actor=self._actor, reason=self._reason)
-            claimed = {org for claim in claims for org in claim.orgs}
-            busy = {org for org, *_ in records.under_way(batch)} - claimed
-        with self._lock:
-            self.report.failed |= dict.fromkeys(busy, "somebody else moves it")
-            self.report.present += len(set(batch) - claimed - busy)
-        again: list[Sequence[int]] = []
-        for claim in claims:
-            try:
-                with self._held(claim):
-                    stats = self._mover(claim.source, claim.target).move(claim)
-            except LostTurn as error:
-                self._fail(claim, error)
-            except (Unmovable, psycopg.Error) as error:
-                half = len(claim.orgs) // 2
-                if half == 0 or isinstance(error, psycopg.OperationalError):
-                    self._fail(claim, error)
-                else:
-                    again += [claim.orgs[:half], claim.orgs[half:]]
-            else:
-                self._moved(claim, stats)
-        return again
-
-    def _end(self, claim: Claim) -> bool:
-        with self._held(claim):
-            return self._mover(claim.source, claim.target).end(claim)
-
-    def _sweep(self, claim: Claim) -> None:
-        # A target is not asked for anything.
-        self._mover(claim.source, claim.source).sweep(claim)
-
-    def _take_over(self) -> list[Claim]:
-        with self._records() as records:
-            return records.take_over()
-
-    def _to_sweep(self) -> list[Claim]:
-        with self._records() as records:
-            return records.to_sweep(self._options.grace_seconds)
-
-    def _renew(self) -> None:
-        with self._lock:
-            claims = list(self._active)
-        with self._records() as records:
-            for claim in claims:
-                records.renew(claim)
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            # The next one may come through; without one, at worst a successor takes over.
-            with contextlib.suppress(psycopg.OperationalError):
-                await self._call(self._renew)
-
-    @contextlib.contextmanager
-    def _held(self, claim: Claim) -> Generator[None]:
-        with self._lock:
-            self._active.add(claim)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._active.discard(claim)
-
-    @contextlib.contextmanager
-    def _records(self) -> Generator[Records]:
-        conn = self._local.__dict__.get("directory")
-        if conn is None or conn.closed:
-            conn = self._local.directory = connect(self._directory)
-            self._closing.callback(conn.close)
-        yield Records(conn)
-
-    def _mover(self, source: int, target: int) -> Mover:
-        """Return this thread's mover between the two shards."""
-        movers: dict[tuple[int, int], Mover] = self._local.__dict__.setdefault("movers", {})
-        mover = movers.get((source, target))
-        if mover is None:
-            urls = self.refs[source].url, self.refs[target].url
-            mover = movers[source, target] = Mover(self._directory, *urls, step=self._step)
-            with self._lock:
-                self._closing.enter_context(mover)
-        return mover
-
-    def _step(self, name: str) -> None:
-        if self._stop.is_set() and name.startswith(_INTERRUPTIBLE):
-            raise Interrupted
-
-    def _moved(self, claim: Claim, stats: MoveStats) -> None:
-        with self._lock:
-            self.report.moved += len(claim.orgs)
-            self.report.pauses.append(stats.pause)
-
-    def _fail(self, claim: Claim, error: Exception) -> None:
-        with self._lock:
-            self.report.failed |= dict.fromkeys(claim.orgs, str(error).partition("\n")[0])

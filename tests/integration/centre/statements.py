@@ -62,6 +62,28 @@ _LIFE: Final[dict[str, Arguments]] = {
     "segment_changes": (ORG, ROWS - 20, ROWS, 5, PLACE, _FIRST, ALL_SCOPES, 100),
     "only_keeper": (),
 }
+_MOVE_ON_A_SHARD: Final[dict[str, Arguments]] = {
+    "tables": {},
+    "claim_end": {"orgs": [3, 5], "term": 7, "home": True},
+    "change_state": {"orgs": [3, 5], "term": 0, "before": ["active"], "after": "frozen"},
+    "sweep": {"orgs": [3, 5], "term": 0},
+    "states": {"orgs": [3, 5]},
+    "heads": {"orgs": [3, 5]},
+    "export_snapshot": {},
+    "hold_target": {"orgs": [3, 5], "term": 0},
+    "changes": {
+        # Tables that are not read by number are read for the organisation, and this one has none.
+        "orgs": [9_998],
+        "versions": [5],
+        "numbers": [5],
+        "since": "5",
+        "limit": 50,
+    },
+    "take": {"orgs": [], "term": 0, "names": [], "rows": [], "anew": False},
+    "ready": {"orgs": [9_998], "term": 0, "heads": "[]", "names": [], "kept": []},
+    "head": {"org": ORG},
+    "collections": {"org": 9_998},
+}
 SHARD: Final[dict[str, Arguments]] = {
     "serai.log/postgres.sql:read": ([ORG, ORG], [5, 5], [ROW, uuid7()]),
     "serai.log/postgres.sql:replayed": (ORG, "k77", bytes(32)),
@@ -76,6 +98,18 @@ SHARD: Final[dict[str, Arguments]] = {
     "serai.log/postgres.sql:create_org": (9_999,),
     "serai.schema/bookkeeping.sql:admit_to_shard": {"name": "pg_monitor"},
     **{f"serai.log/life.sql:{name}": arguments for name, arguments in _LIFE.items()},
+    **{f"serai.readers.move/move.sql:{name}": given for name, given in _MOVE_ON_A_SHARD.items()},
+}
+_MOVE: Final[dict[str, Arguments]] = {
+    "claim": {"orgs": [3, 5], "to": 2, "actor": "a", "reason": "r", "lease": 15.0},
+    "take_over": {"orgs": None, "lease": 15.0, "limit": 50},
+    "renew": {"orgs": [3, 5], "term": 1, "lease": 15.0},
+    "advance": {"orgs": [3, 5], "term": 1, "before": ["copying"], "after": "undoing"},
+    "flip": {"orgs": [], "term": 1},
+    "steps": {"orgs": [3, 5], "term": 1},
+    "under_way": {"orgs": [3, 5], "limit": 50},
+    "to_sweep": {"grace": 5.0, "limit": 50},
+    "swept": {"orgs": [3, 5], "term": 1},
 }
 _DOCTOR_OF_DEVICES: Final[dict[str, Arguments]] = {
     "device": (ORG, DEVICE),
@@ -212,6 +246,7 @@ def _in(file: str, cases: Mapping[str, Arguments]) -> dict[str, Arguments]:
 
 
 DIRECTORY: Final[dict[str, Arguments]] = {
+    **_in("serai.readers.move/move.sql", _MOVE),
     **_in("serai.gate/sessions.sql", _SESSIONS),
     **_in("serai.gate/people.sql", _PEOPLE),
     **_in("serai.gate/external.sql", _EXTERNAL),

@@ -54,6 +54,7 @@ from serai.ports.store import (
     Replayed,
     RowOp,
 )
+from serai.readers.move.link import SETTINGS as MOVERS
 from serai.schema.collections import generate
 from serai.schema.migrate import DatabaseReport, migrate_database
 from serai.shard.connection import connect
@@ -126,10 +127,10 @@ def too_much(read: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
 
 
 def read_by_a_migrator(
-    url: str, text: str, arguments: Mapping[str, object]
+    url: str, text: str, arguments: Mapping[str, object], options: str = ""
 ) -> dict[str, tuple[int, int]]:
     """Run a statement as the migrator does, with its library; return what it read."""
-    with psycopg.connect(url) as conn:
+    with psycopg.connect(url, options=options) as conn:
         conn.execute(text.encode(), arguments)
         found = scans(conn.cursor(row_factory=dict_row).execute(SCANS))
         conn.rollback()
@@ -299,7 +300,8 @@ async def test_no_statement_reads_a_table_whole(
 ):
     arguments, text = {**SHARD, **DIRECTORY}[name], named_statements()[name]
     if isinstance(arguments, Mapping):
-        read = read_by_a_migrator(full_url, text, arguments)
+        options = MOVERS if name.startswith("serai.readers.move/") else ""
+        read = read_by_a_migrator(full_url, text, arguments, options)
     else:
         connection = await connect(full_url if name in OWNER else request_role.url(full_url))
         try:

@@ -11,7 +11,7 @@ import signal
 import sys
 
 from serai.readers.move import Mover, Records, Unmovable
-from serai.readers.move.ends import connect
+from serai.readers.move.link import connect
 
 directory, source, target, org, target_id, last, *fault = sys.argv[1:]
 

@@ -8,7 +8,6 @@ gap, one home. What is there is read by SQL of its own. Never moves anything by 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ import msgspec
 import psycopg
 
 from integration.http.house import ORDER, new_row
-from serai.app.moving import MoveOptions, MoveReport, move_organisations, shard_named
+from serai.app.move_run import MoveOptions, MoveReport
+from serai.app.moving import move_organisations, shard_named
 from serai.app.runtime import Runtime, SystemActor
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import uuid7
@@ -27,7 +27,7 @@ from serai.gate.caller import Caller, Grant
 from serai.log.intent import RowIntent, WriteAnswer, WriteIntent
 from serai.log.verify import verify
 from serai.ports.store import IdempotencyKey
-from serai.readers.move import ends
+from serai.readers.move import link
 from serai.readers.move.contents import Content, contents, differences, faults
 from serai.readers.sync import PullResult, pull, push
 from serai.wire.sync import ChangesRequest, Mutation, MutationsRequest, WantedCollection
@@ -83,7 +83,7 @@ class House:
     ids: dict[str, str] = field(default_factory=dict[str, str])
     told: dict[UUID, int] = field(default_factory=dict[UUID, int])
     errors: list[BaseException] = field(default_factory=list[BaseException])
-    replies: dict[str, WriteAnswer] = field(default_factory=dict[str, WriteAnswer])
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def caller(self) -> Caller:
@@ -125,17 +125,23 @@ class House:
         intent = self.intent(op, collection, row_id, row, key)
         shard = await self.fleet.runtime.shard_for(self.org_id)
         answer = await shard.coalescer.submit(intent)
-        self.replies[key] = answer
         self.told[row_id] = answer.version
+        self.heard.set()
         return answer
 
     def intent(
-        self, op: Any, collection: str, row_id: UUID, row: dict[str, Any], key: str
+        self,
+        op: Any,
+        collection: str,
+        row_id: UUID,
+        row: dict[str, Any],
+        key: str,
+        body: bytes = b"",
     ) -> WriteIntent:
         vertical = self.fleet.runtime.vertical
         wish = RowIntent(vertical.by_name[collection], op, row_id, row)
         once = IdempotencyKey(self.user_id, key)
-        return WriteIntent(self.org_id, SystemActor(vertical), (wish,), once, key.encode()[:32].ljust(32))
+        return WriteIntent(self.org_id, SystemActor(vertical), (wish,), once, body.ljust(32))
 
     async def rest(self) -> UUID:
         return await self.insert("vendors", self.vendor())
@@ -187,7 +193,6 @@ class House:
 
     async def pull(self, token: str | None) -> tuple[str, list[UUID], bool]:
         """Pull to the end; return the token, ids of delivered rows, whether it began again."""
-        runtime = self.fleet.runtime
         delivered: list[UUID] = []
         while True:
             parts = (await self._page(token)).answer.collections
@@ -216,6 +221,13 @@ class House:
                 await runtime.directory.refresh()
         raise AssertionError("it has moved twice")
 
+    async def told_more(self, count: int) -> None:
+        """Wait until so many further writes are answered, or one has failed."""
+        enough = len(self.told) + count
+        while len(self.told) < enough and not self.errors:
+            self.heard.clear()
+            await self.heard.wait()
+
     @asynccontextmanager
     async def busy(self, writers: int = 3) -> AsyncGenerator[None]:
         """Write by REST and by pushes without a pause; errors are noted."""
@@ -234,17 +246,14 @@ class House:
                 await work()
             except Exception as error:  # noqa: BLE001 - the test looks at it
                 self.errors.append(error)
+                self.heard.set()
 
         tasks = [asyncio.create_task(noted(work)) for work in [by_phone, *[by_rest] * writers]]
-        began = len(self.told)
         try:
-            while len(self.told) == began:
-                await asyncio.sleep(0)
+            await self.told_more(1)
             yield
-            reached = len(self.told)
             # It is written to afterwards as well.
-            while len(self.told) < reached + 5 and not self.errors:
-                await asyncio.sleep(0)
+            await self.told_more(5)
         finally:
             over.set()
             await asyncio.gather(*tasks)
@@ -252,7 +261,7 @@ class House:
     # ------------------------------------------------------------ what must hold
 
     def content(self, shard: str) -> Content:
-        with ends.connect(self.fleet.url(shard)) as conn:
+        with link.connect(self.fleet.url(shard)) as conn:
             return contents(conn, self.org_id)
 
     def states(self) -> dict[str, str]:
@@ -283,8 +292,7 @@ class House:
         assert set(self.told.items()) - set(log) == set(), "an answered write is not there"
         assert len(log) == len(set(log))
         rows = self.fleet.sql(home, "SELECT id FROM serai.row WHERE org_id = %s", self.org_id)
-        inserted = [i for i, n in itertools.groupby(sorted(i for i, _ in log))]
-        assert len(rows) == len(set(rows)) <= len(inserted)
+        assert len(rows) == len(set(rows)) <= len({row_id for row_id, _ in log})
         assert faults(self.content(home)) == []
         runtime = self.fleet.runtime
         await runtime.directory.refresh()

@@ -22,9 +22,9 @@ def other(home: str) -> str:
 async def test_a_quiet_organisation_arrives_as_it_was(fleet: Fleet, house: House) -> None:
     home = house.home
     before = house.content(home)
-    assert {t for t, (rows, _) in before.tables.items() if t.startswith("hospitality.") and rows} == {
-        f"hospitality.{c.name}" for c in fleet.runtime.vertical.collections
-    }
+    assert {
+        t for t, (rows, _) in before.tables.items() if t.startswith("hospitality.") and rows
+    } == {f"hospitality.{c.name}" for c in fleet.runtime.vertical.collections}
     report = await fleet.move(house.org_id, to=other(home))
     assert (report.moved, report.failed) == (1, {})
     assert house.same(before, other(home)) == []
@@ -49,7 +49,9 @@ async def test_an_organisation_that_goes_to_and_fro_under_writes_keeps_all(
             assert (await fleet.move(house.org_id, to=to)).failed == {}
     await house.check(home)
     back = fleet.sql(
-        "directory", "SELECT count(*) FROM serai_directory.org_override WHERE org_id = %s", house.org_id
+        "directory",
+        "SELECT count(*) FROM serai_directory.org_override WHERE org_id = %s",
+        house.org_id,
     )
     assert back == [(0,)], "an organisation at the shard of its range needs no override"
 
@@ -60,15 +62,11 @@ async def test_a_key_gets_its_first_answer_at_the_new_home(fleet: Fleet, house: 
     await fleet.move(house.org_id, to=other(house.home))
     again = await house.write("insert", "vendors", row_id, row, key)
     assert (again.replayed, again.version, again.reply) == (True, first.version, first.reply)
+    reused = house.intent("insert", "vendors", uuid7(), row, key, b"another")
+    home = await fleet.runtime.shard_for(house.org_id)
     with pytest.raises(SeraiError) as refused:
-        shard = await fleet.runtime.shard_for(house.org_id)
-        intent = house.intent("insert", "vendors", uuid7(), row, key)
-        await shard.coalescer.submit(type(intent)(*intent_with_hash(intent, b"other".ljust(32))))
+        await home.coalescer.submit(reused)
     assert refused.value.code is Code.KEY_REUSED
-
-
-def intent_with_hash(intent, body_hash: bytes):
-    return (intent.org_id, intent.actor, intent.rows, intent.once, body_hash)
 
 
 async def test_a_phone_goes_on_with_its_numbers_and_hears_of_its_refusal(
@@ -136,8 +134,9 @@ async def test_a_move_is_in_the_record_and_in_the_audit_of_placement(
     assert moves == [("moved", "test", "a test", True, True)]
     entries = fleet.sql(
         "directory",
-        "SELECT actor, reason, action, (after ->> 'shard_id')::int FROM serai_directory.placement_audit"
-        " WHERE subject = 'org_override' AND (after ->> 'org_id')::bigint = %s",
+        "SELECT actor, reason, action, (after ->> 'shard_id')::int"
+        " FROM serai_directory.placement_audit WHERE subject = 'org_override'"
+        " AND (after ->> 'org_id')::bigint = %s",
         house.org_id,
     )
     shard_ids = dict(fleet.sql("directory", "SELECT name, shard_id FROM serai_directory.shard"))

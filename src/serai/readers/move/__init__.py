@@ -7,7 +7,8 @@ replies, devices' numbers, the audit record. Never raises an epoch: the flip is 
 number is used twice. Never runs on the path of a request.
 """
 
-from serai.readers.move.ends import LostTurn, Source, Target, Unmovable
+from serai.readers.move.ends import Source, Target
+from serai.readers.move.link import LostTurn, Unmovable
 from serai.readers.move.mover import Mover, MoveStats
 from serai.readers.move.records import Claim, Records
 from serai.readers.move.states import STATES, Step, Writes, course, writes

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from serai.readers.move.ends import Conn, End, query
+from serai.readers.move.ends import End
+from serai.readers.move.link import Conn, query
 
 _OF_A_SHARD: Final = ("state", "move_term")
 """Columns of `serai.org` that say where it is, not what it is."""
@@ -49,11 +50,9 @@ def contents(conn: Conn, org_id: int) -> Content:
         typed: dict[int, int] = {}
         for table in tables:
             columns = ", ".join(table.columns)
-            # SQL here: names come from the catalogue
-            statement = (
-                f"SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)), 0)::text"  # noqa: S608
-                f" FROM {table.name} WHERE org_id = %s"
-            )
+            digest = f"coalesce(sum(hashtextextended(ROW({columns})::text, 0)), 0)::text"
+            # SQL here: a statement for each table of the catalogue
+            statement = f"SELECT count(*), {digest} FROM {table.name} WHERE org_id = %s"  # noqa: S608 - names of the catalogue
             row = conn.execute(statement.encode(), (org_id,)).fetchone()
             assert row is not None, "an aggregate has a row"
             found[table.name] = (row[0], row[1])

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Final
 
-from serai.readers.move.ends import Conn, Mark, Source, Table, Target, Unmovable
+from serai.readers.move.ends import Source, Target
+from serai.readers.move.link import Conn, Mark, Table, Unmovable
 
 LARGE_VERSIONS: Final = 20_000
 """Versions or entries of the record from which on an organisation is copied by several
@@ -87,10 +88,8 @@ def _pipe(
     columns = ", ".join(table.columns)
     # SQL here: COPY takes no parameters; names come from the catalogue, numbers are numbers
     chosen = ",".join(str(int(org)) for org in orgs)
-    out = (
-        f"COPY (SELECT {columns} FROM {table.name} WHERE org_id = ANY ('{{{chosen}}}'))"  # noqa: S608
-        " TO STDOUT (FORMAT binary)"
-    )
+    rows_of = f"SELECT {columns} FROM {table.name} WHERE org_id = ANY ('{{{chosen}}}')"  # noqa: S608 - names of the catalogue
+    out = f"COPY ({rows_of}) TO STDOUT (FORMAT binary)"
     into = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT binary)"
     with reader.cursor().copy(out.encode()) as rows, writer.cursor().copy(into.encode()) as taken:
         for block in rows:

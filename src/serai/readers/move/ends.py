@@ -1,91 +1,22 @@
 """The two ends of a move: what is asked of the source, and of the target.
 
-Owns the statements on shards and the copy between them (binary COPY, table by table, of one
-snapshot). Promises that every change of state asks for the mover's term, and that a copy which the
-target begins is held until its transaction ends, so that a successor waits for it. Never decides
-what comes next.
+Owns the statements on shards. Promises that every change of state asks for the mover's term, and
+that what the target begins is held until its transaction ends, so that a successor waits for it.
+Never decides what comes next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import psycopg
-from psycopg.rows import TupleRow
 
-from serai.shard.queries import load_queries
+from serai.readers.move.link import Changes, Conn, LostTurn, Mark, Table, Unmovable, query, turn
 
-Conn = psycopg.Connection[TupleRow]
-_SQL: Final = {
-    name: text.encode() for name, text in load_queries("serai.readers.move", "move.sql").items()
-}
-_SETTINGS: Final = (
-    "-c timezone=UTC -c lock_timeout=2s -c idle_in_transaction_session_timeout=60s"
-    " -c enable_seqscan=off -c jit=off"
-)
-
-
-LOST_TURN: Final = "SE002"
 _OTHER_ROWS: Final = "SE003"
-
-
-class LostTurn(Exception):
-    """A successor has taken the move over: this mover must not touch it any more."""
-
-    def __init__(self, term: int) -> None:
-        """Name the term."""
-        super().__init__(f"Another mover has taken over from term {term}.")
-
-
-class Unmovable(Exception):
-    """The organisations cannot be moved as they are; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table that holds rows of organisations. `typed_from`: the collection of a typed table."""
-
-    name: str
-    typed_from: int | None
-    columns: tuple[str, ...]
-    key: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Up to where organisations are copied.
-
-    Attributes:
-        versions, numbers: by organisation, of the log and of the audit record.
-        since: the oldest transaction that the copy does not include.
-    """
-
-    versions: dict[int, int]
-    numbers: dict[int, int]
-    since: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What changed after a mark.
-
-    Attributes:
-        rows: table -> its changed rows as JSON text.
-        kept: table -> how many rows it has in all, for those that are not read by number.
-        heads: the organisations' rows of `serai.org`, as JSON text.
-        after: the mark once they are taken.
-        behind: versions and entries of the audit record that are still to come.
-    """
-
-    rows: dict[str, str]
-    kept: dict[str, int]
-    heads: str
-    after: Mark
-    behind: int
 
 
 class _Head(msgspec.Struct):
@@ -98,26 +29,6 @@ class _Head(msgspec.Struct):
 
 
 _heads: Final = msgspec.json.Decoder(list[_Head]).decode
-
-
-def connect(url: str, *, name: str = "serai move") -> Conn:
-    """Return a connection for a mover.
-
-    Raises:
-        psycopg.OperationalError: the database does not answer.
-    """
-    conn = psycopg.connect(
-        url, autocommit=True, application_name=name, options=_SETTINGS, connect_timeout=10
-    )
-    # Statements come again and again, with arrays of any length.
-    conn.prepare_threshold = 2
-    return conn
-
-
-def query(conn: Conn, name: str, **given: object) -> list[tuple[Any, ...]]:
-    """Run a named statement and return its rows."""
-    cursor = conn.execute(_SQL[name], given)
-    return cursor.fetchall() if cursor.description else []
 
 
 class End:
@@ -234,7 +145,7 @@ class Target(End):
         Raises:
             LostTurn: somebody has taken them over.
         """
-        with _turn(term), self.conn.transaction():
+        with turn(term), self.conn.transaction():
             self._take(orgs, term, changes, anew=False)
 
     def complete(
@@ -247,7 +158,7 @@ class Target(End):
             LostTurn: somebody has taken them over.
         """
         try:
-            with _turn(term), self.conn.transaction():
+            with turn(term), self.conn.transaction():
                 self._take(orgs, term, changes, anew=anew)
                 ready = query(
                     self.conn,
@@ -276,13 +187,3 @@ class Target(End):
             rows=list(changes.rows.values()),
             anew=anew,
         )
-
-
-@contextmanager
-def _turn(term: int) -> Generator[None]:
-    try:
-        yield
-    except psycopg.Error as error:
-        if error.sqlstate == LOST_TURN:
-            raise LostTurn(term) from error
-        raise

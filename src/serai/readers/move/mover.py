@@ -17,7 +17,8 @@ from typing import Final, Self
 import psycopg
 
 from serai.readers.move.copying import copy
-from serai.readers.move.ends import Conn, LostTurn, Mark, Source, Target, Unmovable, connect
+from serai.readers.move.ends import Source, Target
+from serai.readers.move.link import Conn, LostTurn, Mark, Unmovable, connect
 from serai.readers.move.records import Claim, Records
 from serai.readers.move.states import Course, Step, course
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 
-from serai.readers.move.ends import LOST_TURN, Conn, LostTurn, query
+from serai.readers.move.link import LOST_TURN, Conn, LostTurn, query
 from serai.readers.move.states import Step
 
 LEASE_SECONDS: Final = 15.0
