@@ -14,11 +14,9 @@ people whose membership was then refused.
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Final
 from uuid import UUID
 
-from serai.app.sending_on import SendingOn
 from serai.core.clock import Clock
 from serai.core.errors import Code, SeraiError
 from serai.gate import people
@@ -43,11 +41,9 @@ class ListingCoalescer(Coalescer):
         *,
         clock: Clock,
         recorder: Recorder = SILENT,
-        sent_on: SendingOn | None = None,
     ) -> None:
         """Start with an empty queue."""
         super().__init__(store, vertical, clock=clock, recorder=recorder)
-        self.sent_on = None if sent_on is None else partial(sent_on.take, self)
         self._shard = store
         self._directory = directory
         self._source = vertical.grants
@@ -57,19 +53,9 @@ class ListingCoalescer(Coalescer):
     def enqueue(self, intent: WriteIntent) -> asyncio.Future[WriteAnswer]:
         """Put the write into the queue now; a membership's answer comes when it is listed."""
         answer = super().enqueue(intent)
-        return self._list_after(intent, answer) or answer
-
-    def adopt(self, intent: WriteIntent, answer: asyncio.Future[WriteAnswer]) -> None:
-        """Take a write from a former home; who waits there looks for memberships there."""
-        super().adopt(intent, answer)
-        self._list_after(intent, answer)
-
-    def _list_after(
-        self, intent: WriteIntent, answer: asyncio.Future[WriteAnswer]
-    ) -> asyncio.Task[WriteAnswer] | None:
         users = self._users(intent)
         if not users:
-            return None
+            return answer
         task = asyncio.get_running_loop().create_task(self._listed(answer, intent.org_id, users))
         self._listing.add(task)
         task.add_done_callback(self._listing.discard)

@@ -18,7 +18,6 @@ from uuid import UUID
 
 from serai.app.listing import ListingCoalescer
 from serai.app.partitions import ensure_partitions, fold_replies
-from serai.app.sending_on import SendingOn
 from serai.app.settings import Settings, SettingsError
 from serai.core.clock import Clock, SystemClock
 from serai.core.errors import SeraiError
@@ -77,7 +76,6 @@ class Runtime:
         self._recorder = recorder
         self._shards: dict[int, Shard] = {}
         self._opening: dict[int, asyncio.Lock] = {}
-        self._sending_on = SendingOn(directory.refresh, self._writes_of)
 
     async def shard_for(self, org_id: int) -> Shard:
         """Return the organisation's home shard.
@@ -87,9 +85,6 @@ class Runtime:
             does not answer.
         """
         return await self.shard(self.directory.resolve(org_id))
-
-    async def _writes_of(self, org_id: int) -> Coalescer:
-        return (await self.shard_for(org_id)).coalescer
 
     async def shard(self, ref: ShardRef) -> Shard:
         """Return the shard, opened once."""
@@ -111,7 +106,6 @@ class Runtime:
                 self.directory.pool,
                 clock=self.clock,
                 recorder=self._recorder,
-                sent_on=self._sending_on,
             )
             opened = Shard(ref, pool, store, coalescer)
             self._shards[ref.id] = opened
@@ -158,7 +152,6 @@ class Runtime:
 
     async def close(self) -> None:
         """Finish writes in flight and close every connection."""
-        await self._sending_on.drain()
         for shard in self._shards.values():
             await shard.coalescer.drain()
             await shard.pool.close()

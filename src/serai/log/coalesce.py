@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,7 +59,6 @@ from serai.ports.store import (
 )
 from serai.telemetry.recorder import SILENT, Recorder
 
-SentOn = Callable[[WriteIntent, asyncio.Future[WriteAnswer]], None]
 _EPOCHS_KEPT_MAX = 1_000_000
 
 
@@ -85,10 +84,6 @@ class Coalescer:
         writes_max: writes of one transaction.
         crowd: writes that wait before a further transaction begins beside one in flight.
         recorder: is told what becomes of writes.
-
-    Attributes:
-        sent_on: is given writes of organisations that live on another shard; while it is None
-            they are refused.
     """
 
     def __init__(
@@ -111,7 +106,6 @@ class Coalescer:
         self._crowd = crowd
         self._patience: asyncio.TimerHandle | None = None
         self._recorder = recorder
-        self.sent_on: SentOn | None = None
         self._organisations: dict[int, _Organisation] = {}
         self._ready: deque[int] = deque()
         self._queued = 0
@@ -143,17 +137,7 @@ class Coalescer:
                 Code.OVERLOADED, "Too many writes wait for this shard.", retry_after_seconds=1
             )
         waiting = Waiting(intent, asyncio.get_running_loop().create_future())
-        self._put(waiting)
-        return waiting.answer
 
-    def adopt(self, intent: WriteIntent, answer: asyncio.Future[WriteAnswer]) -> None:
-        """Take a write that came to a home which its organisation has left; it is not sent on
-        again.
-        """
-        self._put(Waiting(intent, answer, sent_on=True))
-
-    def _put(self, waiting: Waiting) -> None:
-        intent = waiting.intent
         organisation = self._organisations.get(intent.org_id)
         if organisation is None:
             organisation = self._organisations[intent.org_id] = _Organisation()
@@ -165,6 +149,7 @@ class Coalescer:
             self._start_lane()
         else:
             self._be_patient()
+        return waiting.answer
 
     async def drain(self) -> None:
         """Wait until nothing is queued or in flight."""
@@ -276,9 +261,6 @@ class Coalescer:
             device = device_of(plan)
             first = stopped.get(device)
             if first is not None and isinstance(outcome, Stale):
-                if first.sent_on and not first.answer.done():
-                    self._left(waiting)
-                    continue
                 # Not judged, because an earlier mutation of its device is not in: no attempt of its
                 # own, else eight refusals in a queue would exhaust all that come after them.
                 error = first.error
@@ -290,7 +272,7 @@ class Coalescer:
             again = not await self._settle(waiting, plan, outcome)
             if again:
                 stale.append(waiting)
-            if device is not None and (again or waiting.sent_on or waiting.error is not None):
+            if device is not None and (again or waiting.error is not None):
                 stopped[device] = waiting
         if not stale:
             return deferred
@@ -359,13 +341,9 @@ class Coalescer:
     async def _refuse(
         self, waiting: Waiting, error: SeraiError, rows: Mapping[RowKey, StoredRow | None]
     ) -> None:
-        """Refuse a write, unless it is the repetition of one that was applied (that one gets its
-        first answer), or what it was judged by is what a home has that its organisation has left.
+        """Refuse a write, unless it is the repetition of one that was applied: that one gets its
+        first answer.
         """
-        head = await self._store.head(waiting.intent.org_id)
-        if head is None or head.state == "moved":
-            self._left(waiting)
-            return
         once = waiting.intent.once
         if isinstance(once, IdempotencyKey):
             earlier = await self._store.replayed(
@@ -455,18 +433,8 @@ class Coalescer:
             if now - waiting.frozen_since < FREEZE_WAIT_SECONDS_MAX:
                 self._freezes.watch(org_id)
                 return False
-            waiting.fail(SeraiError(code, retry_after_seconds=1))
-        else:
-            self._left(waiting)
+        waiting.fail(SeraiError(code, retry_after_seconds=1))
         return True
-
-    def _left(self, waiting: Waiting) -> None:
-        """Send a write on whose organisation lives elsewhere, once."""
-        if self.sent_on is None or waiting.sent_on:
-            waiting.fail(SeraiError(Code.ORG_MOVED, retry_after_seconds=1))
-        else:
-            waiting.sent_on = True
-            self.sent_on(waiting.intent, waiting.answer)
 
     def _again(self, waiting: Waiting) -> bool:
         waiting.attempts += 1

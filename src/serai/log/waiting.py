@@ -28,8 +28,6 @@ class Waiting:
     since: float = field(default_factory=perf_counter)
     frozen_since: float | None = None
     """When it first found its organisation frozen."""
-    sent_on: bool = False
-    """It came to a home that its organisation has left, and goes to the new one."""
     exchange: Exchange | None = field(default_factory=CURRENT.get)
 
     @property

@@ -8,10 +8,10 @@ gap, one home. What is there is read by SQL of its own. Never moves anything by 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
@@ -20,7 +20,7 @@ import psycopg
 from integration.http.house import ORDER, new_row
 from serai.app.move_run import MoveOptions, MoveReport
 from serai.app.moving import move_organisations, shard_named
-from serai.app.runtime import Runtime, SystemActor
+from serai.app.runtime import Runtime, Shard, SystemActor
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import uuid7
 from serai.gate.caller import Caller, Grant
@@ -32,6 +32,7 @@ from serai.readers.move.contents import Content, contents, differences, faults
 from serai.readers.sync import PullResult, pull, push
 from serai.wire.sync import ChangesRequest, Mutation, MutationsRequest, WantedCollection
 
+T = TypeVar("T")
 AT_ONCE = MoveOptions(grace_seconds=0)
 COLLECTIONS = ("properties", "vendors", "guests", "memberships")
 
@@ -65,6 +66,16 @@ class Fleet:
         return await move_organisations(
             self.owner, orgs, target, actor="test", reason="a test", options=options
         )
+
+    async def at_home(self, org_id: int, work: Callable[[Shard], Awaitable[T]]) -> T:
+        """Do something at the home, as a request does: a stale process asks again."""
+        try:
+            return await work(await self.runtime.shard_for(org_id))
+        except SeraiError as error:
+            if error.code is not Code.ORG_MOVED:
+                raise
+        await self.runtime.directory.refresh()
+        return await work(await self.runtime.shard_for(org_id))
 
     def give_up(self) -> None:
         """Let the leases of dead movers run out."""
@@ -123,8 +134,7 @@ class House:
         """Write under a key, as REST does, through whichever home the process knows."""
         key = key or str(uuid4())
         intent = self.intent(op, collection, row_id, row, key)
-        shard = await self.fleet.runtime.shard_for(self.org_id)
-        answer = await shard.coalescer.submit(intent)
+        answer = await self.fleet.at_home(self.org_id, lambda home: home.coalescer.submit(intent))
         self.told[row_id] = answer.version
         self.heard.set()
         return answer
@@ -165,16 +175,13 @@ class House:
         return mutations
 
     async def send(self, mutations: list[Mutation]) -> list[dict[str, Any]]:
-        runtime = self.fleet.runtime
-        shard = await runtime.shard_for(self.org_id)
+        runtime, now = self.fleet.runtime, self.fleet.runtime.clock.now()
         request = MutationsRequest(device_id=self.phone, mutations=mutations)
-        answer = await push(
-            shard.store,
-            shard.coalescer,
-            self.caller,
-            runtime.sealer,
-            request,
-            now=runtime.clock.now(),
+        answer = await self.fleet.at_home(
+            self.org_id,
+            lambda home: push(
+                home.store, home.coalescer, self.caller, runtime.sealer, request, now=now
+            ),
         )
         results = [msgspec.json.decode(bytes(result)) for result in answer.results]
         for mutation, result in zip(mutations, results, strict=True):
@@ -209,17 +216,11 @@ class House:
         runtime = self.fleet.runtime
         wanted = [WantedCollection(name=name, since_token=token) for name in COLLECTIONS]
         request = ChangesRequest(collections=wanted, batch_size=1000)
-        for _ in range(2):
-            store = (await runtime.shard_for(self.org_id)).store
-            try:
-                return await pull(
-                    store, self.caller, runtime.sealer, request, now=runtime.clock.now()
-                )
-            except SeraiError as error:
-                if error.code is not Code.ORG_MOVED:
-                    raise
-                await runtime.directory.refresh()
-        raise AssertionError("it has moved twice")
+        now = runtime.clock.now()
+        return await self.fleet.at_home(
+            self.org_id,
+            lambda home: pull(home.store, self.caller, runtime.sealer, request, now=now),
+        )
 
     async def told_more(self, count: int) -> None:
         """Wait until so many further writes are answered, or one has failed."""

@@ -86,8 +86,8 @@ def _pipe(
 ) -> None:
     on_table(table.name)
     columns = ", ".join(table.columns)
-    # SQL here: COPY takes no parameters; names come from the catalogue, numbers are numbers
     chosen = ",".join(str(int(org)) for org in orgs)
+    # SQL here: COPY takes no parameters; names come from the catalogue, numbers are numbers
     rows_of = f"SELECT {columns} FROM {table.name} WHERE org_id = ANY ('{{{chosen}}}')"  # noqa: S608 - names of the catalogue
     out = f"COPY ({rows_of}) TO STDOUT (FORMAT binary)"
     into = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT binary)"

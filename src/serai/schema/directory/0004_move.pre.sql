@@ -99,6 +99,7 @@ BEGIN
                coalesce(nullif(current_setting('serai.reason', true), ''), 'not given'),
                lower(TG_OP), TG_TABLE_NAME, befores[i], afters[i]
         FROM generate_series(1, n) AS i;
+        PERFORM pg_notify('serai_placement', '');
     END IF;
     RETURN NULL;
 END
