@@ -129,6 +129,8 @@ HEAD_BYTES_MAX: Final = 64 * KIB
 """Request line and headers together."""
 BODY_STALL_SECONDS_MAX: Final = 8
 """Patience with a body: time uses it up, bytes that arrive give it back."""
+DEADLINE_STEP_SECONDS: Final = 0.25
+"""How much later than that, and than the deadline of its answer, a request may be ended."""
 UPLOAD_BYTES_PER_SECOND_MIN: Final = 1 * KIB
 """What keeps the patience with a body as it is: a phone on the slowest network may finish, a client
 that sends a byte now and then may not."""
@@ -252,9 +254,9 @@ assert REFRESH_GRACE_SECONDS < ACCESS_SECONDS, (
 assert ACCESS_SECONDS < REFRESH_SECONDS < SESSION_SECONDS_MAX, (
     "each token outlives the one it gives"
 )
-assert max(HEAD_SECONDS_MAX, BODY_STALL_SECONDS_MAX) < SILENCE_SECONDS_MAX, (
-    "there is time to answer"
-)
+assert (
+    max(HEAD_SECONDS_MAX, BODY_STALL_SECONDS_MAX + DEADLINE_STEP_SECONDS) < SILENCE_SECONDS_MAX
+), "there is time to answer"
 assert BODY_STALL_SECONDS_MAX < REQUEST_DEADLINE_SECONDS, "a stalled body is told from slow work"
 assert QUERY_BYTES_MAX * 2 <= HEAD_BYTES_MAX, "a query fits into a head, with its headers"
 assert BODY_BYTES_MAX * 4 <= BODIES_BYTES_MAX, "several of the largest bodies fit at once"

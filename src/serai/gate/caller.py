@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
+
+from msgspec import Struct
 
 from serai.core.channels import ChannelSet, normal
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE
@@ -24,11 +27,21 @@ class Grant:
         version: `grants_version` of the organisation when it was read.
         by_scope: scope -> roles; `ALL_SCOPES` for roles at every property.
         channels: what may be read.
+        everywhere: roles at every property.
+        anywhere: roles held at any property.
     """
 
     version: int
     by_scope: dict[UUID, frozenset[str]]
     channels: ChannelSet
+
+    @cached_property
+    def everywhere(self) -> frozenset[str]:
+        return self.by_scope.get(ALL_SCOPES, frozenset())
+
+    @cached_property
+    def anywhere(self) -> frozenset[str]:
+        return frozenset[str]().union(*self.by_scope.values())
 
     @classmethod
     def from_memberships(
@@ -49,8 +62,7 @@ class Grant:
         return cls(version, {s: frozenset(r) for s, r in by_scope.items()}, normal(channels))
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who asks. It is the `Actor` that rules see. For a `machine`, `user_id` is the id of its API
     key. `device_id` tells the audit record from where: the session (the directory knows its
     device), or the key.
@@ -67,10 +79,11 @@ class Caller:
         """Return the roles at the scope; for the organisation itself, the roles held at any
         property.
         """
+        grant = self.grant
         if scope == ORG_SCOPE:
-            return frozenset[str]().union(*self.grant.by_scope.values())
-        everywhere = self.grant.by_scope.get(ALL_SCOPES, frozenset[str]())
-        return everywhere | self.grant.by_scope.get(scope, frozenset[str]())
+            return grant.anywhere
+        here = grant.by_scope.get(scope)
+        return grant.everywhere if here is None else grant.everywhere | here
 
     def may(self, collection: str, action: str, scope: UUID) -> bool:
         """Tell whether a role at the scope allows the action."""

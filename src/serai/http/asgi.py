@@ -8,7 +8,6 @@ reply is whole before its first byte leaves, so it can still become an error. Ne
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,6 +16,8 @@ from msgspec import Struct
 from msgspec.json import Encoder
 
 from serai.core.errors import Code, SeraiError
+from serai.core.limits import BODY_STALL_SECONDS_MAX
+from serai.http.deadlines import Deadline
 from serai.http.room import Room, Share
 from serai.telemetry.exchange import Exchange
 
@@ -55,10 +56,11 @@ class Request:
         headers: lower-case names.
         repeated: a header that stands more than once and may not; empty if there is none.
         address: of the client, for the limit of sign-ins.
-        deadline: of the answer; the time that a body takes to arrive does not count.
+        deadline: of what it waits for: a part of its body, or the work on its answer.
         share: what the request has of the room for bodies.
         coming: more of the body may still arrive.
-        stalled: it did not, for too long.
+        patience: seconds that it may take; time uses them up, bytes give them back.
+        stalled: it took longer.
         exchange: what is told of it when it ends.
     """
 
@@ -71,9 +73,10 @@ class Request:
     address: str
     secure: bool = False
     repeated: str = ""
-    deadline: asyncio.Timeout | None = None
+    deadline: Deadline = field(default_factory=Deadline)
     share: Share = field(default_factory=lambda: Share(Room()))
     coming: bool = False
+    patience: float = BODY_STALL_SECONDS_MAX
     stalled: bool = False
     exchange: Exchange = field(default_factory=Exchange)
 

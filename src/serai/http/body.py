@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import io
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Final, TypeVar
 
 import msgspec
@@ -42,8 +42,6 @@ _ZSTD_BLOCKS_MAX: Final = 8 * BODY_BYTES_MAX // (128 * KIB)
 """A block unpacks to 128 KiB unless its maker flushed earlier; empty ones would cost seconds."""
 _NOT_WHOLE: Final = "The body is one whole gzip member or zstd frame."
 _REASON_CHARS_MAX: Final = 300
-_AT_ONCE_SECONDS: Final = 0.05
-"""The deadline of an answer is that much earlier at most."""
 _UTF8: Final = ("utf-8", "utf8", '"utf-8"')
 
 
@@ -144,65 +142,57 @@ async def drain(request: Request) -> None:
         return  # It has stopped, sends more than is taken, or waits for our word.
     left = DRAIN_BYTES_MAX
     try:
-        async for part in _parts(request):
-            left -= len(part)
-            if left < 0:
-                return
+        while request.coming and left >= 0:
+            left -= len(await _next_part(request))
     except SeraiError:
         return  # It stopped, or is gone: the connection ends with the answer.
 
 
 async def _received(request: Request, limit: int, too_large: Code) -> bytes:
     """Return the body as it was sent."""
-    now = asyncio.get_running_loop().time
-    until = None if request.deadline is None else request.deadline.when()
-    moved = now()
-    left = None if until is None else until - moved
     parts: list[bytes] = []
     size = 0
-    async for part in _parts(request):
+    while request.coming:
+        part = await _next_part(request)
         size += len(part)
         if size > limit:
             raise SeraiError(too_large)
         request.share.take(len(part))
         parts.append(part)
-        # Most bodies come at once, and to move the deadline costs as much as to decode them.
-        if request.deadline is not None and left is not None and now() - moved > _AT_ONCE_SECONDS:
-            moved = now()
-            request.deadline.reschedule(moved + left)
     request.exchange.body_bytes = size
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _parts(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body as it comes in.
+async def _next_part(request: Request) -> bytes:
+    """Return the next part of the body. The time that it takes to arrive is not the answer's.
 
     Raises:
         SeraiError: `body_stalled`, `body_invalid` if it ends before it is whole; nothing more will
             come then.
     """
-    now = asyncio.get_running_loop().time
-    patience = float(BODY_STALL_SECONDS_MAX)
-    while request.coming:
-        began = now()
-        waiting = asyncio.timeout(patience)
-        try:
-            async with waiting:
-                message = await request.receive()
-        except TimeoutError:
-            if not waiting.expired():
-                raise
-            request.stalled = True
-            raise SeraiError(Code.BODY_STALLED) from None
-        if message["type"] != "http.request":
-            # Gone, or its framing is not HTTP: the server does not tell which.
-            request.coming = False
-            raise SeraiError(Code.BODY_INVALID, "The body ended before it was whole.")
-        request.coming = message.get("more_body", False)
-        part: bytes = message.get("body", b"")
-        yield part
-        earned = len(part) / UPLOAD_BYTES_PER_SECOND_MIN
-        patience = min(patience - (now() - began) + earned, BODY_STALL_SECONDS_MAX)
+    deadline = request.deadline
+    began = deadline.now()
+    left = deadline.until - began
+    deadline.until = began + request.patience
+    try:
+        message = await request.receive()
+    except asyncio.CancelledError:
+        if not deadline.took_it():
+            raise
+        request.stalled = True
+        raise SeraiError(Code.BODY_STALLED) from None
+    arrived = deadline.now()
+    deadline.until = arrived + left
+    if message["type"] != "http.request":
+        # Gone, or its framing is not HTTP: the server does not tell which.
+        request.coming = False
+        raise SeraiError(Code.BODY_INVALID, "The body ended before it was whole.")
+    request.coming = message.get("more_body", False)
+    part: bytes = message.get("body", b"")
+    if request.coming:
+        patience = request.patience - (arrived - began) + len(part) / UPLOAD_BYTES_PER_SECOND_MIN
+        request.patience = min(patience, BODY_STALL_SECONDS_MAX)
+    return part
 
 
 def _unpacked(request: Request, raw: bytes, limit: int, too_large: Code, *, zstd: bool) -> bytes:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from serai.core.errors import Code, SeraiError
-from serai.core.ids import uuid7
+from serai.core.ids import uuid7_text
 from serai.core.limits import REQUEST_ID_CHARS_MAX
 from serai.http.asgi import Message, Receive, Reply, Request, Scope, Send, header_map
 from serai.http.body import check_framing, drain
 from serai.http.compress import chosen_encoding, compressed, joined, joined_packed, tagged
+from serai.http.deadlines import Deadlines
 from serai.http.operations import Routes, allowed
 from serai.http.problems import problem_reply, unforeseen
 from serai.http.room import Room, Share
@@ -56,6 +57,7 @@ class Pipeline:
         self._settings = services.settings
         self._origins = frozenset(services.settings.cors_origins)
         self._room = Room()
+        self._deadlines = Deadlines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope."""
@@ -84,19 +86,27 @@ class Pipeline:
         head = request.method == "HEAD"
         if head:
             request.method = "GET"
+        deadline = request.deadline = self._deadlines.begin(self._settings.deadline_seconds)
         try:
-            async with asyncio.timeout(self._settings.deadline_seconds) as deadline:
-                request.deadline = deadline
-                reply = await self._answered(request)
-        except TimeoutError:
-            reply = _problem(request, SeraiError(Code.DEADLINE))
+            reply = await self._in_time(request)
+            if request.coming:
+                await drain(request)
         finally:
-            request.share.give_back()
-        if request.coming:
-            await drain(request)
+            self._deadlines.end(deadline)
         self._cross_origin(request, reply)
         told.sent_bytes = await self._send(request, reply, send, head=head)
         told.status = reply.status
+
+    async def _in_time(self, request: Request) -> Reply:
+        """Return the reply, which says so if the deadline has passed."""
+        try:
+            return await self._answered(request)
+        except asyncio.CancelledError:
+            if not request.deadline.took_it():
+                raise
+            return _problem(request, SeraiError(Code.DEADLINE))
+        finally:
+            request.share.give_back()
 
     async def _answered(self, request: Request) -> Reply:
         """Return the reply of the operation, or of whatever went wrong."""
@@ -205,7 +215,7 @@ def _request(scope: Scope, receive: Receive, share: Share) -> Request:
     headers, repeated = header_map(scope["headers"])
     given = headers.get("x-request-id", "")
     client = scope.get("client")
-    request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+    request_id = given if _REQUEST_ID.fullmatch(given) else uuid7_text()
     exchange = Exchange(request_id, scope["method"], headers.get("traceparent"))
     exchange.start()
     return Request(

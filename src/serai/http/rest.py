@@ -41,7 +41,7 @@ _row_decoder: Final = msgspec.json.Decoder(dict[str, str | int | bool | None])
 class _Written(msgspec.Struct, frozen=True):
     """What is needed of a write's reply; its `data` is passed over."""
 
-    id: UUID
+    id: str
     version: int
 
 

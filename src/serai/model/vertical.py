@@ -83,7 +83,11 @@ class Vertical:
 
     def allows(self, roles: Iterable[Role], collection: str, action: Action) -> bool:
         """Tell whether one of the roles allows the action on the collection."""
-        return any(action in self.permissions.get((role, collection), ()) for role in roles)
+        permissions = self.permissions
+        for role in roles:  # noqa: SIM110 - a third of what `any` over a generator costs
+            if action in permissions.get((role, collection), ()):
+                return True
+        return False
 
     def readable_mask(self, role: Role, *, organisation: bool) -> int:
         """Return the bit mask of collections the role may read: those of the organisation, or those

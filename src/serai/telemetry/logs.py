@@ -71,15 +71,18 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str | None = None
 
 
+def level_of(exchange: Exchange, status: int) -> str:
+    """Return how much the end of a request matters."""
+    if status >= _SERVER_FAILED:
+        return "error"
+    return "debug" if exchange.operation in _QUIET else "info"
+
+
 def request_line(exchange: Exchange, status: int, sent_bytes: int, now: datetime) -> RequestLine:
     """Return the line of a request that has ended."""
-    if status >= _SERVER_FAILED:
-        level = "error"
-    else:
-        level = "debug" if exchange.operation in _QUIET else "info"
     return RequestLine(
         time=now,
-        level=level,
+        level=level_of(exchange, status),
         event="request",
         request_id=exchange.id,
         method=exchange.method if exchange.method in _METHODS else "other",

@@ -16,7 +16,7 @@ from serai.core.clock import Clock
 from serai.core.errors import CODES
 from serai.telemetry import catalogue as m
 from serai.telemetry.exchange import Exchange
-from serai.telemetry.logs import LEVELS, LineWriter, RequestLine, request_line
+from serai.telemetry.logs import LEVELS, LineWriter, RequestLine, level_of, request_line
 from serai.telemetry.recorder import Recorder
 from serai.telemetry.registry import Registry
 from serai.telemetry.top import TopOrganisations
@@ -84,11 +84,10 @@ class Told(Recorder):
             registry.cell(m.ERRORS, exchange.code).add()
         if exchange.org_id is not None:
             self.top.request(exchange.org_id, exchange.body_bytes + sent_bytes)
-        if self._lines is not None:
+        if self._lines is not None and level_of(exchange, status) in self._levels:
+            writer, form = self._lines
             line = request_line(exchange, status, sent_bytes, self._now())
-            if line.level in self._levels:
-                writer, form = self._lines
-                writer.put(form(line), urgent=status >= _URGENT)
+            writer.put(form(line), urgent=status >= _URGENT)
         if self._traces is not None:
             self._traces.end(exchange, status)
 

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serai.core.errors import Code, SeraiError
-from serai.http import body as bodies
+from serai.core.limits import BODY_STALL_SECONDS_MAX
 from serai.http.body import check_framing, check_media_type, decode, drain, no_body, read_body
+from serai.http.deadlines import Deadline, Deadlines
 from serai.http.room import Room, Share
 from unit.http.requests import GONE, parts, request
 
-MIB = 2**20
+KIB, MIB = 2**10, 2**20
 
 
 async def refused(asked, limit=32 * MIB, **more) -> Code:
@@ -124,36 +125,30 @@ async def test_a_body_that_breaks_off_is_no_body():
     assert not asked.coming
 
 
-async def test_patience_is_used_up_by_time_and_given_back_by_bytes(monkeypatch):
-    monkeypatch.setattr(bodies, "BODY_STALL_SECONDS_MAX", 0.05)
+async def test_patience_is_used_up_by_time_and_given_back_by_bytes():
+    deadlines = Deadlines(step_seconds=0.01)
     stops = request(parts(b"a", b"b")[:1])
+    stops.deadline, stops.patience = deadlines.begin(30), 0.05
     assert await refused(stops) is Code.BODY_STALLED
     assert stops.stalled
     assert stops.coming
     await drain(stops)  # returns at once: it has stopped
-
-
-async def test_a_deadline_that_passes_is_not_taken_for_a_stalled_body():
-    asked = request(parts(b"a", b"b")[:1])
-
-    async def too_late() -> None:
-        async with asyncio.timeout(0.01) as deadline:
-            asked.deadline = deadline
-            await read_body(asked)
-
-    with pytest.raises(TimeoutError):
-        await too_late()
-    assert not asked.stalled
+    deadlines.end(stops.deadline)
+    slow = request(parts(b"a" * 2 * KIB, b"b"))
+    slow.patience = 0.5
+    await read_body(slow)
+    assert slow.patience > 2, "a KiB is worth a second"
+    fast = request(parts(b"a" * MIB, b"b"))
+    await read_body(fast)
+    assert fast.patience == BODY_STALL_SECONDS_MAX
 
 
 async def test_the_time_that_a_body_takes_is_not_the_answers():
-    asked = request(parts(b"a", b"b"))
-    async with asyncio.timeout(30) as deadline:
-        asked.deadline = deadline
-        before = deadline.when()
-        await read_body(asked)
-        assert before is not None
-        assert (deadline.when() or 0) >= before
+    time = iter([100.0, 107.0, 107.0, 114.0])
+    asked = request(parts(b"a" * 8 * KIB, b"b"))
+    asked.deadline = Deadline(until=130.0, now=lambda: next(time))
+    assert len(await read_body(asked)) == 8 * KIB + 1
+    assert asked.deadline.until == 144.0
 
 
 async def test_all_bodies_of_a_process_share_one_room():

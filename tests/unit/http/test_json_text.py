@@ -6,6 +6,7 @@ The check is compared with a plain reading of JSON, character by character, whic
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -97,8 +98,48 @@ def test_95_000_values_are_taken_and_one_more_is_not():
 def test_what_a_lazy_decoder_finds_too_late_is_found_here():
     for wrong in (b'{"a":"\xff"}', b'{"a":"\xc0\xaf"}', b'{"a":"\xed\xa0\x80"}', b'{"a":1e999}'):
         assert verdict(wrong) is Code.BODY_INVALID
-    for right in (b'{"a":1e99}', b'{"a":"1e999"}', '{"a":"é\N{THUMBS UP SIGN}"}'.encode()):
+    for wrong in (b'{"a":-1.5E+400}', b'{"a":[1,2.5e309 ]}', b'[{"a": 1e00000000999\r}]'):
+        assert verdict(wrong) is Code.BODY_INVALID, wrong
+    for right in (
+        b'{"a":1e99}',
+        b'{"a":1E-999}',
+        b'{"a":"1e999"}',
+        '{"a":"é\N{THUMBS UP SIGN}"}'.encode(),
+    ):
         assert verdict(right) is None
+
+
+numbers = st.from_regex(
+    r"-?[1-9][0-9]{0,3}(\.[0-9]{1,3})?([eE][+-]?[0-9]{1,4})?",
+    fullmatch=True,
+    alphabet="0123456789-+.eE",
+)
+space = st.sampled_from(["", " ", "\n", "\t", "\r "])
+texts = st.sampled_from(['"1e999"', '"a e 5"', '", 2e999"', "null", '"0190e123-0e12-7000"'])
+lists = st.lists(st.tuples(space, numbers | texts, space).map("".join), max_size=6)
+
+
+@given(lists, st.sampled_from(["[%s]", '{"a":%s}', '{"a":[[%s]]}', '[{"b":2},%s]']))
+def test_a_number_that_no_double_holds_is_found_wherever_it_stands(values, form):
+    inner = ",".join(values) or "1"
+    text = form % (inner if "[%s]" in form else f"[{inner}]")
+    held = [float(value) for value in values if value.strip()[0] not in '"n']
+    wrong = any(math.isinf(number) for number in held)
+    assert verdict(text.encode()) is (Code.BODY_INVALID if wrong else None)
+
+
+def test_a_number_that_spans_the_steps_of_the_check_is_still_one():
+    step = 256 * 1_024
+    for size in range(step - 8, step):
+        for number, code in (
+            ("1e+999", Code.BODY_INVALID),
+            ("12e9", None),
+            ("1E999", Code.BODY_INVALID),
+        ):
+            assert verdict(b"[" + b" " * (size - 1) + number.encode() + b"]") is code, (
+                size,
+                number,
+            )
 
 
 @given(st.lists(st.sampled_from(["a", "\\", '"', "\n", "\ud83d", "\udc4d", "\U0001f44d", "\x00"])))

@@ -33,6 +33,9 @@ from serai.readers.sync.pull import pull
 from serai.telemetry.recorder import SILENT, Recorder
 from serai.wire.sync import Mutation, MutationsRequest, RawMutationsAnswer
 
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+_RESERVED: Final = frozenset({ORG_SCOPE.int, ALL_SCOPES.int})
 _UNKNOWN: Final = Collection(
     name="unknown",
     number=62,
@@ -67,19 +70,19 @@ async def push(
         )
     answers: dict[int, WriteAnswer] = {}
     stands: dict[int, _Stand | None] = {}
+    built_on = {mutation.after for mutation in request.mutations}
     for run in _runs(request.mutations):
         below = [_below(mutation, stands) for mutation in run]
         futures = [
             coalescer.enqueue(_intent(caller, request, mutation, _base(mutation, stand)))
             for mutation, stand in zip(run, below, strict=True)
         ]
-        done = await asyncio.gather(*futures, return_exceptions=True)
-        for mutation, stand, answer in zip(run, below, done, strict=True):
-            if isinstance(answer, BaseException):
-                raise answer
-            answers[mutation.number] = answer
-            earlier = msgspec.json.decode(answer.reply, type=_Earlier)
-            stands[mutation.number] = _stand(mutation, stand, earlier)
+        await _all_done(futures)
+        for mutation, stand, future in zip(run, below, futures, strict=True):
+            answer = answers[mutation.number] = future.result()
+            earlier = _earlier_decoder.decode(answer.reply)
+            if mutation.number in built_on:
+                stands[mutation.number] = _stand(mutation, stand, earlier)
             recorder.pushed(earlier.status, earlier.code, replayed=answer.replayed)
     pulled = None
     if request.pull is not None:
@@ -91,6 +94,22 @@ async def push(
         next_number=numbers[-1] + 1 if numbers else 0,
         pull=pulled,
     )
+
+
+async def _all_done(futures: Sequence[asyncio.Future[WriteAnswer]]) -> None:
+    """Wait until each has its answer or its error. (`asyncio.gather` costs as much as to make the
+    writes.)
+    """
+    for future in futures:
+        try:
+            await future
+        except asyncio.CancelledError:
+            # Nobody waits for the others any more.
+            for each in futures:
+                each.cancel()
+            raise
+        except Exception:  # noqa: BLE001, S112 - `result` raises it again, when all are done
+            continue
 
 
 def _text(answer: WriteAnswer) -> str:
@@ -114,15 +133,17 @@ def _runs(mutations: Sequence[Mutation]) -> list[list[Mutation]]:
 def _intent(
     caller: Caller, request: MutationsRequest, mutation: Mutation, base: int
 ) -> WriteIntent:
-    # What makes it the same mutation when it is sent again: a device may know a newer base then.
-    same = msgspec.structs.replace(mutation, base=0, after=None)
+    text = same = _encode(mutation)
+    if mutation.base or mutation.after is not None:
+        # The same mutation, when it is sent again: a device may know a newer base then.
+        same = _encode(msgspec.structs.replace(mutation, base=0, after=None))
     refused: SeraiError | None = None
     collection = caller.vertical.by_name.get(mutation.collection, _UNKNOWN)
     row = RowIntent(collection, mutation.op, mutation.id, {}, base)
     try:
         if collection is _UNKNOWN:
             raise SeraiError(Code.NOT_FOUND, "There is no collection of this name.")
-        if mutation.id in (ORG_SCOPE, ALL_SCOPES):
+        if mutation.id.int in _RESERVED:
             raise SeraiError(Code.FIELDS_INVALID, errors=(("id", "is reserved"),))
         if mutation.op == "delete" and mutation.fields:
             raise SeraiError(Code.BODY_INVALID, "A delete has no fields.")
@@ -136,22 +157,22 @@ def _intent(
         actor=caller,
         rows=(row,),
         once=MutationKey(caller.user_id, request.device_id, mutation.number),
-        body_hash=hashlib.sha256(msgspec.json.encode(same)).digest(),
-        body=_kept(mutation),
+        body_hash=hashlib.sha256(same).digest(),
+        body=_kept(mutation, text),
         refused=refused,
         epoch=request.epoch,
     )
 
 
-def _kept(mutation: Mutation) -> str:
+def _kept(mutation: Mutation, encoded: bytes) -> str:
     """Return the text that is kept if the mutation is refused: bounded, because it is kept for
     good.
     """
-    text = msgspec.json.encode(mutation).decode(errors="replace")
+    text = encoded.decode(errors="replace")
     if len(text) <= ROW_BYTES_MAX:
         return text
     short = msgspec.structs.replace(mutation, collection=mutation.collection[:40], fields={})
-    return msgspec.json.encode(short).decode()
+    return _encode(short).decode()
 
 
 def _fields(mutation: Mutation) -> dict[str, object]:
@@ -161,7 +182,7 @@ def _fields(mutation: Mutation) -> dict[str, object]:
     fields: dict[str, object] = {}
     for name, raw in mutation.fields.items():
         try:
-            fields[name] = msgspec.json.decode(raw)
+            fields[name] = _decode(raw)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise SeraiError(Code.FIELDS_INVALID, errors=((name, "cannot be read"),)) from error
     return fields
@@ -175,6 +196,9 @@ class _Earlier(msgspec.Struct):
     version: int = 0
     fields: list[str] = []
     code: str | None = None
+
+
+_earlier_decoder: Final = msgspec.json.Decoder(_Earlier)
 
 
 @dataclass(frozen=True, slots=True)
