@@ -58,6 +58,9 @@ TARGETS: Final[dict[str, Target]] = {
     "import_seconds": _most(40),
     "cold_start_seconds": _most(6),
     "idle_memory_mb": _most(250),
+    "seed_5m_seconds": _most(480),
+    "flatness_empty_pull": _most(1.3),
+    "flatness_pull": _most(1.3),
 }
 """Figures without an entry are shown for comparison only."""
 
@@ -119,6 +122,7 @@ class Load:
         device_rows: rows of the organisation that a fresh device fetches.
         history_rows: rows that are updated `history_updates` times before a device fetches them.
         import_lines: of the file of bookings; None for all.
+        fleet: organisations on one shard, for the figures of scale.
     """
 
     writes: int = 100_000
@@ -130,6 +134,7 @@ class Load:
     history_rows: int = 1_000
     history_updates: int = 20
     import_lines: int | None = None
+    fleet: tuple[int, ...] = (1_000, 100_000, 1_000_000, 5_000_000)
 
     def scaled(self, part: float) -> Load:
         """Return a load of that part, for a first look; its figures are not to be published."""
@@ -149,6 +154,7 @@ class Load:
             history_rows=least(self.history_rows, 10),
             history_updates=self.history_updates,
             import_lines=least(119_390, 100),
+            fleet=tuple(sorted({least(count, 100) for count in self.fleet})),
         )
 
 

@@ -24,7 +24,7 @@ from serai.readers.sync.pull import PullResult
 from serai.wire.sync import ChangesRequest, WantedCollection
 
 ROWS_PER_PULL: Final = 100
-_TASKS: Final = 16
+TASKS: Final = 16
 _PULLS_PER_WRITE: Final = 0.5
 _WARM_PART: Final = 10
 
@@ -33,13 +33,13 @@ async def rows(load: Load) -> list[Figure]:
     """Pulls of 100 changes from the log."""
     async with open_stage() as stage:
         (org_id,) = await stage.organisations(1)
-        reader = _Reader(stage, org_id)
+        reader = Reader(stage, org_id)
         behind = await reader.token()
         made = Rows(stage.runtime.vertical)
         wishes = [made.insert(org_id, once=False) for _ in range(ROWS_PER_PULL)]
         await asyncio.gather(*map(stage.shard.coalescer.submit, wishes))
-        pulls = max(load.writes // ROWS_PER_PULL, _TASKS)
-        spent = await _timed(stage, pulls, lambda: reader.pull(behind))
+        pulls = max(load.writes // ROWS_PER_PULL, TASKS)
+        spent = await timed(stage, pulls, lambda: reader.pull(behind))
         floor = await floors.reads_of_rows(stage, pulls, ROWS_PER_PULL)
         count = pulls * ROWS_PER_PULL
         return [
@@ -50,7 +50,7 @@ async def rows(load: Load) -> list[Figure]:
                 floor=rounded(count / floor.seconds),
                 python_us_per_row=spent.python_us(count),
                 postgres_us_per_row=spent.postgres_us(count),
-                conditions=f"{pulls} pulls of {ROWS_PER_PULL} changes of {ROW_BYTES} B, {_TASKS} at"
+                conditions=f"{pulls} pulls of {ROWS_PER_PULL} changes of {ROW_BYTES} B, {TASKS} at"
                 f" once, encoded, in process; floor: {floors.PAGES}",
             )
         ]
@@ -60,9 +60,9 @@ async def nothing(load: Load) -> list[Figure]:
     """Pulls of a device that holds all there is."""
     async with open_stage() as stage:
         organisations = await stage.organisations(load.organisations)
-        readers = [_Reader(stage, org_id) for org_id in organisations[:1_000]]
+        readers = [Reader(stage, org_id) for org_id in organisations[:1_000]]
         held = [(reader, await reader.token()) for reader in readers]
-        pulls = max(int(load.writes * _PULLS_PER_WRITE), _TASKS)
+        pulls = max(int(load.writes * _PULLS_PER_WRITE), TASKS)
         turn = 0
 
         async def one() -> PullResult:
@@ -71,7 +71,7 @@ async def nothing(load: Load) -> list[Figure]:
             reader, token = held[turn % len(held)]
             return await reader.pull(token)
 
-        spent = await _timed(stage, pulls, one)
+        spent = await timed(stage, pulls, one)
         floor = await floors.reads_by_key(stage, pulls, organisations[: len(held)])
         return [
             Figure(
@@ -81,25 +81,28 @@ async def nothing(load: Load) -> list[Figure]:
                 floor=rounded(pulls / floor.seconds),
                 python_us_per_row=spent.python_us(pulls),
                 postgres_us_per_row=spent.postgres_us(pulls),
-                conditions=f"{pulls} pulls over {len(held)} organisations, {_TASKS} at once,"
+                conditions=f"{pulls} pulls over {len(held)} organisations, {TASKS} at once,"
                 f" encoded, in process; floor: {floors.KEYS}",
             )
         ]
 
 
-class _Reader:
+class Reader:
     """A device of an organisation's owner, without a network."""
 
-    def __init__(self, stage: Stage, org_id: int) -> None:
+    def __init__(
+        self, stage: Stage, org_id: int, collection: str = COLLECTION, *, grants_version: int = 0
+    ) -> None:
         vertical = stage.runtime.vertical
-        grant = Grant.from_memberships(vertical, 0, [(vertical.owner_role, None)])
+        grant = Grant.from_memberships(vertical, grants_version, [(vertical.owner_role, None)])
         self._caller = Caller(org_id, uuid4(), grant, vertical)
         self._stage = stage
+        self._collection = collection
 
     async def pull(self, token: str | None) -> PullResult:
         """Pull once, as far as to the bytes of the answer."""
         stage = self._stage
-        wanted = [WantedCollection(name=COLLECTION, since_token=token)]
+        wanted = [WantedCollection(name=self._collection, since_token=token)]
         found = await pull(
             stage.shard.store,
             self._caller,
@@ -120,14 +123,16 @@ class _Reader:
                 return token
 
 
-async def _timed(stage: Stage, count: int, work: Callable[[], Awaitable[object]]) -> Spent:
+async def timed(stage: Stage, count: int, work: Callable[[], Awaitable[object]]) -> Spent:
+    """Do the work so many times, a few at once, warmed up by a tenth; return what it took."""
+
     async def some(times: int) -> None:
         for _ in range(times):
             await work()
 
-    await asyncio.gather(*(some(count // _TASKS // _WARM_PART) for _ in range(_TASKS)))
+    await asyncio.gather(*(some(count // TASKS // _WARM_PART) for _ in range(TASKS)))
     with Meter(stage.postgres) as spent:
         await asyncio.gather(
-            *(some(count // _TASKS + (lane < count % _TASKS)) for lane in range(_TASKS))
+            *(some(count // TASKS + (lane < count % TASKS)) for lane in range(TASKS))
         )
     return spent

@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -33,8 +34,8 @@ from serai.shard.connection import connect
 from serai.shard.queries import load_queries
 
 _SQL: Final = load_queries("serai.bench", "bench.sql")
-_DIRECTORY: Final = "serai_directory"
-_SHARD: Final = "serai_shard_1"
+DIRECTORY: Final = "serai_directory"
+SHARD: Final = "serai_shard_1"
 _COUNTED: Final = {"shared_preload_libraries": "pg_stat_statements"}
 _POLL_SECONDS: Final = 0.02
 WORKERS: Final = 2
@@ -134,14 +135,21 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def open_stage(*, count_statements: bool = False) -> AsyncGenerator[Stage]:
-    """Start a PostgreSQL, make directory and shard, and yield; nothing is left afterwards."""
-    settings = EmbeddedPostgresSettings(settings=_COUNTED if count_statements else {})
+async def open_stage(
+    *, count_statements: bool = False, data_dir: Path | None = None
+) -> AsyncGenerator[Stage]:
+    """Start a PostgreSQL, make directory and shard, and yield; nothing is left afterwards.
+
+    Args:
+        data_dir: start it on what this holds, and leave it there.
+    """
+    counted = _COUNTED if count_statements else {}
+    settings = EmbeddedPostgresSettings(data_dir=data_dir, settings=counted)
     async with EmbeddedPostgres(settings) as postgres:
-        for name in (_DIRECTORY, _SHARD):
+        for name in (DIRECTORY, SHARD):
             await postgres.create_database(name)
-        chosen = Settings(directory_url=postgres.url(_DIRECTORY))
-        url = postgres.url(_SHARD)
+        chosen = Settings(directory_url=postgres.url(DIRECTORY))
+        url = postgres.url(SHARD)
         await prepare_fleet(chosen, [("shard-1", url)])
         async with open_runtime(chosen) as runtime:
             shard = await runtime.shard(runtime.directory.shards[0])

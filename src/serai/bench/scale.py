@@ -1,0 +1,212 @@
+"""The same work on one shard with a thousand organisations and with five million.
+
+Owns the figures of scale: how long seeding takes, what an organisation weighs on disk, and how the
+processor time of a pull, an empty pull and a write grows with the number of organisations beside
+it. Promises that each number is measured on the same work: a thousand organisations spread over all
+of them, warmed up, so that what they touch is in memory; first touches of others are a figure of
+their own. Never runs over HTTP: that cost does not know how many organisations there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from serai.bench.cpu import Meter, Spent
+from serai.bench.figure import Figure, Load, rounded
+from serai.bench.reading import TASKS, Reader, timed
+from serai.bench.rows import COLLECTION, ROW_BYTES, Rows
+from serai.bench.seed import Seeded, seed
+from serai.bench.stage import Stage, open_stage
+from serai.log.coalesce import Coalescer
+from serai.log.intent import WriteIntent
+
+HOT: Final = 1_000
+_CHANGES: Final = 20
+_PULLS: Final = 10_000
+_EMPTY_PULLS: Final = 40_000
+_COLD: Final = 2_000
+_LEDGER: Final = "revenues"
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """What was measured at one number of organisations, in microseconds of processor time each."""
+
+    seeded: Seeded
+    write: Spent
+    writes: int
+    pull: Spent
+    pulls: int
+    empty: Spent
+    empties: int
+    cold: Spent
+    colds: int
+
+    @property
+    def organisations(self) -> int:
+        """How many there were."""
+        return self.seeded.organisations
+
+    def us(self, what: str) -> float:
+        """Return the processor time of one `write`, `pull`, `empty` or `cold`, both sides."""
+        spent: Spent = getattr(self, what)
+        count = {
+            "write": self.writes, "pull": self.pulls, "empty": self.empties, "cold": self.colds
+        }[what]  # fmt: skip
+        return spent.python_us(count) + spent.postgres_us(count)
+
+
+async def scale(load: Load) -> list[Figure]:
+    """Seed each number of organisations in turn, and measure on it."""
+    found: list[At] = []
+    for organisations in load.fleet:
+        with tempfile.TemporaryDirectory(prefix="serai-scale-", ignore_cleanup_errors=True) as name:
+            home = Path(name)
+            # The account that PostgreSQL runs as goes through it.
+            await asyncio.to_thread(home.chmod, 0o755)
+            seeded = await seed(home / "postgres", organisations)
+            async with open_stage(data_dir=home / "postgres") as stage:
+                found.append(await _measure(stage, seeded, load))
+            await asyncio.to_thread(shutil.rmtree, home / "postgres")
+    return [figure for at in found for figure in _of(at)] + _flatness(found[0], found[-1])
+
+
+async def _measure(stage: Stage, seeded: Seeded, load: Load) -> At:
+    hot = _spread(seeded.organisations, min(HOT, load.organisations))
+    readers = [await _reader(stage, org_id, COLLECTION) for org_id in hot]
+    behind = [await reader.token() for reader in readers]
+    rows = Rows(stage.runtime.vertical)
+    coalescer = stage.shard.coalescer
+    # The first half is the warm-up: epochs, pages, statements.
+    writes = [[rows.insert(org_id) for org_id in hot] for _ in range(_CHANGES)]
+    await _write(coalescer, [each for some in writes[::2] for each in some], load.in_flight)
+    timed_writes = [each for some in writes[1::2] for each in some]
+    with Meter(stage.postgres) as write:
+        await _write(coalescer, timed_writes, load.in_flight)
+    pulls, empties = _part(_PULLS, load), _part(_EMPTY_PULLS, load)
+    pull = await _in_turn(stage, list(zip(readers, behind, strict=True)), pulls)
+    level = [(reader, await reader.token()) for reader in readers]
+    empty = await _in_turn(stage, level, empties)
+    others = _spread(seeded.organisations, min(_part(_COLD, load), seeded.organisations), offset=1)
+    strangers, count = deque(others), len(others)
+    with Meter(stage.postgres) as cold:
+        await asyncio.gather(*(_first_pulls(stage, strangers) for _ in range(TASKS)))
+    return At(
+        seeded, write, len(timed_writes), pull, pulls, empty, empties, cold, count
+    )  # fmt: skip
+
+
+def _spread(organisations: int, count: int, *, offset: int = 0) -> list[int]:
+    """Return `count` numbers from 1 to `organisations`, as far from each other as they can be."""
+    step = organisations // count
+    return [1 + (n * step + offset * step // 2) for n in range(count)]
+
+
+def _part(count: int, load: Load) -> int:
+    return max(count * load.writes // Load().writes, TASKS)
+
+
+async def _write(coalescer: Coalescer, intents: Sequence[WriteIntent], in_flight: int) -> None:
+    waiting = deque(intents)
+
+    async def one_by_one() -> None:
+        while waiting:
+            await coalescer.submit(waiting.popleft())
+
+    await asyncio.gather(*(one_by_one() for _ in range(in_flight)))
+
+
+async def _in_turn(stage: Stage, held: Sequence[tuple[Reader, str]], count: int) -> Spent:
+    turn = 0
+
+    async def one() -> None:
+        nonlocal turn
+        turn += 1
+        reader, token = held[turn % len(held)]
+        await reader.pull(token)
+
+    return await timed(stage, count, one)
+
+
+async def _first_pulls(stage: Stage, org_ids: deque[int]) -> None:
+    while org_ids:
+        reader = await _reader(stage, org_ids.popleft(), _LEDGER)
+        await reader.pull(None)
+
+
+async def _reader(stage: Stage, org_id: int, collection: str) -> Reader:
+    head = await stage.shard.store.head(org_id)
+    assert head is not None, "the seed made it"
+    return Reader(stage, org_id, collection, grants_version=head.grants_version)
+
+
+def _of(at: At) -> list[Figure]:
+    name = (
+        f"{at.organisations // 1000}k"
+        if at.organisations < 10**6
+        else f"{at.organisations // 10**6}m"
+    )
+    seeded = at.seeded
+    said = f"{at.organisations} organisations on one shard; {HOT} of them, in memory"
+    each = f"{at.cold.seconds / at.colds * 1e3:.2f} ms each, {TASKS} at once"
+    works = [
+        ("empty_pull", "empty", at.empty, at.empties, f"pulls with nothing new, {said}"),
+        ("pull", "pull", at.pull, at.pulls, f"pulls of {_CHANGES} changes, {said}"),
+        ("write", "write", at.write, at.writes, f"rows of {ROW_BYTES} B written, {said}"),
+        (
+            "cold_pull", "cold", at.cold, at.colds,
+            f"first pulls of the ledger of others, pages as the seed left them; {each}",
+        ),
+    ]  # fmt: skip
+    figures = [
+        Figure(
+            figure=f"{what}_us_at_{name}",
+            value=rounded(at.us(key)),
+            unit="us",
+            python_us_per_row=spent.python_us(count),
+            postgres_us_per_row=spent.postgres_us(count),
+            conditions=f"{count} {conditions}",
+        )
+        for what, key, spent, count, conditions in works
+    ]
+    went = "" if not seeded.went_on else f"; {seeded.went_on} tables were full already"
+    return [
+        Figure(
+            figure=f"seed_{name}_seconds",
+            value=rounded(seeded.seconds),
+            unit="s",
+            conditions=f"{at.organisations} organisations, {seeded.properties} properties,"
+            f" {seeded.rows} rows, each also in its typed table, by COPY, all indexes and"
+            f" constraints made after{went}",
+        ),
+        Figure(
+            figure=f"bytes_per_org_at_{name}",
+            value=rounded(seeded.bytes / at.organisations),
+            unit="B",
+            conditions=f"the shard's database on disk, {seeded.bytes / 1e9:.2f} GB, over"
+            f" {at.organisations} organisations of {seeded.rows / at.organisations:.1f} rows",
+        ),
+        *figures,
+    ]
+
+
+def _flatness(first: At, last: At) -> list[Figure]:
+    said = f"processor time at {last.organisations} over {first.organisations} organisations"
+    return [
+        Figure(
+            figure=f"flatness_{what}",
+            value=rounded(last.us(key) / first.us(key)),
+            unit="times",
+            conditions=said,
+        )
+        for what, key in (
+            ("empty_pull", "empty"), ("pull", "pull"), ("write", "write"), ("cold_pull", "cold")
+        )
+    ]  # fmt: skip
