@@ -148,11 +148,7 @@ async def _reader(stage: Stage, org_id: int, collection: str) -> Reader:
 
 
 def _of(at: At) -> list[Figure]:
-    name = (
-        f"{at.organisations // 1000}k"
-        if at.organisations < 10**6
-        else f"{at.organisations // 10**6}m"
-    )
+    name = _short(at.organisations)
     seeded = at.seeded
     said = f"{at.organisations} organisations on one shard; {HOT} of them, in memory"
     each = f"{at.cold.seconds / at.colds * 1e3:.2f} ms each, {TASKS} at once"
@@ -195,6 +191,14 @@ def _of(at: At) -> list[Figure]:
         ),
         *figures,
     ]
+
+
+def _short(count: int) -> str:
+    """Return 1000 as 1k, 5000000 as 5m, and what is no whole number of them as it is."""
+    for unit, word in ((10**6, "m"), (10**3, "k")):
+        if count % unit == 0:
+            return f"{count // unit}{word}"
+    return str(count)
 
 
 def _flatness(first: At, last: At) -> list[Figure]:

@@ -119,7 +119,8 @@ class _Work:
                 )
             full = {name for (name,) in await _rows(shard, _SQL["full"])}
             tables = list(self.blocks.columns())
-            await shard.execute(_SQL["take"], [tables])
+            if len(full) < len(tables):
+                await shard.execute(_SQL["take"], [tables])
         typed = [table for table in tables if table != "serai.row" and table not in full]
         await asyncio.gather(
             self._fill_all([t for t in ("serai.row",) if t not in full], say),

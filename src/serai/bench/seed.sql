@@ -41,9 +41,11 @@ WITH made AS (INSERT INTO seeding.begun (organisations) VALUES (%s) ON CONFLICT 
 SELECT organisations FROM made UNION ALL SELECT organisations FROM seeding.begun LIMIT 1;
 
 -- name: full
+-- no org_id: how far the seeding is
 SELECT name FROM seeding.filled;
 
 -- name: filled
+-- no org_id: how far the seeding is
 INSERT INTO seeding.filled (name) VALUES (%s);
 
 -- name: target
@@ -58,9 +60,11 @@ FROM (SELECT %s::text AS name, %s::date AS day) t;
 SELECT seeding.take(%s);
 
 -- name: taken
+-- no org_id: how far the seeding is
 SELECT name, statement, stage FROM seeding.taken WHERE NOT made ORDER BY stage, name;
 
 -- name: given_back
+-- no org_id: how far the seeding is
 UPDATE seeding.taken SET made = true WHERE name = %s;
 
 -- name: name_organisations

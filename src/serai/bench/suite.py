@@ -1,7 +1,7 @@
 """Every figure by the name under which it is asked for.
 
-Owns the two lists that `serai bench centre` and `serai bench user` run, and what all figures of a
-run share. Never measures by itself.
+Owns the lists that `serai bench centre`, `user` and `fleet` run, and what all figures of a run
+share. Never measures by itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from serai.bench import commit, device, over_http, reading, user
+from serai.bench import commit, device, over_http, reading, scale, user
 from serai.bench.figure import Figure, Load
 
 Measure = Callable[[Load], Awaitable[list[Figure]]]
@@ -31,7 +31,8 @@ CENTRE: Final[dict[str, Measure]] = {
     "history": device.history,
 }
 USER: Final[dict[str, Measure]] = {"cold-start": user.cold_start, "import": user.import_bookings}
-ALL: Final = {**CENTRE, **USER}
+FLEET: Final[dict[str, Measure]] = {"scale": scale.scale}
+ALL: Final = {**CENTRE, **USER, **FLEET}
 
 
 def shared_conditions() -> str:

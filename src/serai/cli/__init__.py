@@ -52,7 +52,7 @@ app.command(
 )
 app.command("serai.cli.demo:demo", name="demo", help="Real data, two phones, and what to try next.")
 app.command(
-    "serai.cli.bench:bench", name="bench", help="Measure the published figures on this machine."
+    "serai.cli.bench:app", name="bench", help="Measure the published figures on this machine."
 )
 app.command("serai.cli.fleet:settings", name="settings", help="Show every setting.")
 app.command(

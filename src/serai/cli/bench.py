@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from cyclopts import Parameter, validators
+from cyclopts import App, Parameter, validators
 
 from serai.cli import Json
 from serai.cli.run import CommandFailed, console, print_json, run
@@ -18,12 +18,17 @@ from serai.cli.run import CommandFailed, console, print_json, run
 if TYPE_CHECKING:
     from serai.bench.figure import Figure
 
+app = App()
+app.command(
+    "serai.cli.seeding:seed", name="seed", help="Make a PostgreSQL with many organisations."
+)
 _WIDTH: Final = 140
 """Where there is no terminal, so that a table in a file is whole."""
 Name = Literal[
     "all",
     "centre",
     "user",
+    "fleet",
     "commit",
     "pull",
     "empty-pull",
@@ -35,9 +40,11 @@ Name = Literal[
     "history",
     "cold-start",
     "import",
+    "scale",
 ]
 
 
+@app.default
 def bench(
     *names: Annotated[Name, Parameter(help="What to measure; nothing for all.")],
     hot: Annotated[bool, Parameter(negative=(), help="With commit: one organisation.")] = False,
@@ -66,9 +73,9 @@ def bench(
 
 def _chosen(names: tuple[Name, ...]) -> list[str]:
     """Return what to measure, groups written out, each once."""
-    from serai.bench.suite import ALL, CENTRE, USER
+    from serai.bench.suite import ALL, CENTRE, FLEET, USER
 
-    groups = {"all": [*ALL], "centre": [*CENTRE], "user": [*USER]}
+    groups = {"all": [*ALL], "centre": [*CENTRE], "user": [*USER], "fleet": [*FLEET]}
     asked = [each for name in names or ("all",) for each in groups.get(name, [name])]
     return [*dict.fromkeys(asked)]
 

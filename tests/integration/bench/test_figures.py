@@ -7,13 +7,22 @@ are positive, and the figures that do not depend on time.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from serai.bench.figure import Figure, Load
 from serai.bench.suite import ALL
 
-TINY = Load().scaled(0.001)
+TINY = replace(Load().scaled(0.001), fleet=(100, 200))
+AT = (
+    "seed_{}_seconds",
+    "bytes_per_org_at_{}",
+    "empty_pull_us_at_{}",
+    "pull_us_at_{}",
+    "write_us_at_{}",
+    "cold_pull_us_at_{}",
+)
 EXPECTED = {
     "commit": ["commit_rows_per_second", "commit_p99_ms"],
     "commit --hot": ["hot_rows_per_second", "hot_plain_ratio"],
@@ -27,6 +36,10 @@ EXPECTED = {
     "history": ["history_rows_downloaded"],
     "cold-start": ["cold_start_seconds", "idle_memory_mb"],
     "import": ["import_seconds"],
+    "scale": [
+        *(each.format(count) for count in (100, 200) for each in AT),
+        *(f"flatness_{each}" for each in ("empty_pull", "pull", "write", "cold_pull")),
+    ],
 }
 WITHOUT_FLOOR = {
     "commit_p99_ms",
@@ -55,7 +68,7 @@ def _whole(figure: Figure) -> None:
     assert figure.value > 0
     assert figure.unit
     assert figure.conditions
-    if figure.figure in WITHOUT_FLOOR:
+    if figure.figure in WITHOUT_FLOOR or figure.figure in EXPECTED["scale"]:
         assert figure.floor is None
     else:
         assert figure.floor is not None
