@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from urllib.parse import urlsplit
 
 import psycopg
@@ -26,6 +27,8 @@ from serai.schema.migrate import DatabaseReport, migrate_database
 from serai.shard.role import RequestRole
 
 MakeDatabase = Callable[..., str]
+Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
+Outage = Callable[[str], AbstractContextManager[None]]
 
 
 def with_database(url: str, name: str) -> str:
@@ -126,3 +129,36 @@ def _for_one_test(postgres_url: str, url: str) -> Iterator[str]:
     yield url
     with psycopg.connect(postgres_url, autocommit=True) as conn:
         drop_database(conn, database_of(url))
+
+
+@pytest.fixture
+def outage(postgres_url: str) -> Outage:
+    """Return a context manager: inside it, the database of a URL refuses everybody."""
+
+    @contextmanager
+    def broken(url: str) -> Generator[None]:
+        name = urlsplit(url).path.removeprefix("/")
+        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        with psycopg.connect(postgres_url, autocommit=True) as conn:
+            conn.execute(allow.format(sql.Identifier(name), sql.Literal(False)))
+            conn.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+            )
+            try:
+                yield
+            finally:
+                conn.execute(allow.format(sql.Identifier(name), sql.Literal(True)))
+
+    return broken
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Return a function that waits until a condition holds, and fails after ten seconds."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0)
+
+    return wait

@@ -22,11 +22,10 @@ from serai.app.settings import Settings, SettingsError
 from serai.app.telemetry import Telemetry
 from serai.app.told_identity import ToldIdentity
 from serai.core.errors import SeraiError
+from serai.gate.grants import GrantSource
 from serai.gate.issuers import parse_issuers
 from serai.gate.service import IdentityService, IdentitySettings
 from serai.http import HttpServices, HttpSettings, create_app
-from serai.log.coalesce import Coalescer
-from serai.ports.store import Store
 from serai.schema.errors import SchemaError
 from serai.telemetry.recorder import SILENT, Recorder
 
@@ -102,12 +101,9 @@ async def http_app(runtime: Runtime, recorder: Recorder = SILENT) -> AsyncGenera
     """Yield the HTTP application over a runtime."""
     settings = runtime.settings
 
-    async def home(org_id: int) -> tuple[Store, Coalescer]:
-        shard = await runtime.shard_for(org_id)
-        return shard.store, shard.coalescer
-
-    async def store(org_id: int) -> Store:
-        return (await runtime.shard_for(org_id)).store
+    async def grants(org_id: int) -> GrantSource:
+        runtime.directory.resolve(org_id)
+        return runtime.homes
 
     async def ready() -> bool:
         try:
@@ -118,7 +114,7 @@ async def http_app(runtime: Runtime, recorder: Recorder = SILENT) -> AsyncGenera
 
     identity = await IdentityService.open(
         connections=runtime.directory.pool,
-        stores=store,
+        stores=grants,
         vertical=runtime.vertical,
         settings=IdentitySettings(
             issuer=settings.issuer,
@@ -133,7 +129,7 @@ async def http_app(runtime: Runtime, recorder: Recorder = SILENT) -> AsyncGenera
             HttpServices(
                 vertical=runtime.vertical,
                 identity=ToldIdentity(identity, recorder),
-                shard_for=home,
+                at_home=runtime.homes.at_home,
                 sealer=runtime.sealer,
                 clock=runtime.clock,
                 version=__version__,

@@ -26,8 +26,7 @@ async def create_organisation(
         owner: the user who gets the vertical's owner role at every property.
     """
     org_id = await runtime.directory.create_organisation(key, name=name, created_by=owner)
-    shard = await runtime.shard_for(org_id)
-    await shard.store.create_org(org_id)
+    await runtime.homes.at_home(org_id, lambda store, _: store.create_org(org_id))
     if owner is not None:
         await give_role(runtime, org_id, owner, runtime.vertical.owner_role, None)
     return org_id

@@ -13,9 +13,12 @@ import importlib
 import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
+from serai.app.fitness import Fitness
+from serai.app.homes import Homes
 from serai.app.listing import ListingCoalescer
 from serai.app.partitions import ensure_partitions, fold_replies
 from serai.app.settings import Settings, SettingsError
@@ -30,10 +33,10 @@ from serai.model import Vertical
 from serai.schema.admission import role_of_requests
 from serai.schema.collections import generate
 from serai.schema.compat import check_database
-from serai.schema.database_url import fault_of
 from serai.schema.errors import SchemaError
-from serai.shard.connection import PostgresError
+from serai.shard.connection import PostgresError, connect
 from serai.shard.directory import Directory
+from serai.shard.guard import ShardGuard
 from serai.shard.placement import ShardRef
 from serai.shard.pools import PinnedPool
 from serai.shard.secrets import secrets
@@ -53,6 +56,7 @@ class Shard:
     pool: PinnedPool
     store: PostgresStore
     coalescer: Coalescer
+    guard: ShardGuard
 
 
 class Runtime:
@@ -65,9 +69,12 @@ class Runtime:
         directory: Directory,
         sealer: TokenSealer,
         clock: Clock,
+        fitness: Fitness,
         recorder: Recorder = SILENT,
     ) -> None:
         """Keep the parts; shards are opened on first use."""
+        self._fitness = fitness
+        self.homes = Homes(directory, self.shard)
         self.settings = settings
         self.vertical = vertical
         self.directory = directory
@@ -81,13 +88,12 @@ class Runtime:
         """Return the organisation's home shard.
 
         Raises:
-            SeraiError: `not_found` for a number outside every range, `unavailable` for a shard that
-            does not answer.
+            SeraiError: `not_found` for a number outside every range.
         """
         return await self.shard(self.directory.resolve(org_id))
 
     async def shard(self, ref: ShardRef) -> Shard:
-        """Return the shard, opened once."""
+        """Return the shard, opened once; one that does not answer is under its guard."""
         known = self._shards.get(ref.id)
         if known is not None and known.ref == ref:
             return known
@@ -98,7 +104,7 @@ class Runtime:
             pool = PinnedPool(
                 ref.url, size_min=self.settings.pool_min, size_max=self.settings.pool_max
             )
-            await pool.open()
+            pool.start()
             store = PostgresStore(pool, self.vertical, self.clock)
             coalescer = ListingCoalescer(
                 store,
@@ -107,13 +113,28 @@ class Runtime:
                 clock=self.clock,
                 recorder=self._recorder,
             )
-            opened = Shard(ref, pool, store, coalescer)
+            guard = ShardGuard(ref.name, pool, partial(self._probe, ref))
+            opened = Shard(ref, pool, store, coalescer, guard)
+            if not self._fitness.knows(ref):
+                # New, or down when this process started.
+                guard.suspect()
+                await guard.ask()
+            guard.start()
             self._shards[ref.id] = opened
         if known is not None:
             # The shard's address changed: what is in flight on the old one ends there.
-            await known.coalescer.drain()
-            await known.pool.close()
+            await _closed(known)
         return opened
+
+    async def _probe(self, ref: ShardRef) -> None:
+        """Ask the shard whether it serves, over a connection of its own."""
+        if not self._fitness.knows(ref):
+            await self._fitness.check(ref)
+        connection = await connect(ref.url, application_name="serai probe")
+        try:
+            await connection.execute("SELECT 1")
+        finally:
+            connection.terminate()
 
     @property
     def shards(self) -> list[Shard]:
@@ -134,13 +155,16 @@ class Runtime:
             for ref in self.directory.shards:
                 try:
                     shard = await self.shard(ref)
-                    await ensure_partitions(shard.pool, self.vertical, self.clock.now())
-                    await fold_replies(shard.pool)
+                    await shard.guard.run(partial(self._tend, shard))
                     self._recorder.upkeep("partitions", done=True)
                 except (SeraiError, PostgresError, OSError) as error:
                     self._recorder.upkeep("partitions", done=False)
                     _log.warning("upkeep of shard %s waits for the next round: %s", ref.name, error)
             await asyncio.sleep(_UPKEEP_SECONDS)
+
+    async def _tend(self, shard: Shard) -> None:
+        await ensure_partitions(shard.pool, self.vertical, self.clock.now())
+        await fold_replies(shard.pool)
 
     async def _forget_sessions(self) -> None:
         """Delete what is over in small transactions, until one finds less than it may take."""
@@ -152,10 +176,15 @@ class Runtime:
 
     async def close(self) -> None:
         """Finish writes in flight and close every connection."""
-        for shard in self._shards.values():
-            await shard.coalescer.drain()
-            await shard.pool.close()
+        await asyncio.gather(*map(_closed, self._shards.values()))
         await self.directory.close()
+
+
+async def _closed(shard: Shard) -> None:
+    """Finish what is in flight; a shard that does not answer is given up by its guard."""
+    await shard.coalescer.drain()
+    await shard.guard.close()
+    await shard.pool.close()
 
 
 @contextlib.asynccontextmanager
@@ -195,16 +224,13 @@ async def open_runtime(
         await check_database(url, "directory", role=role)
     directory = await Directory.open(url, role=role)
     try:
-        for ref in directory.shards:
-            fault = fault_of(ref.url)
-            if fault is not None:
-                raise SettingsError(f"The URL of {ref.name} is {fault}.")
-            await check_database(ref.url, "shard", statements=generate(vertical), role=role)
+        fitness = Fitness(generate(vertical), role)
+        await fitness.check_all(directory.shards)
         keys = await secrets(directory.pool, "token")
         if not keys:
             raise SchemaError("The directory has no keys yet", "Run `serai migrate`.")
         sealer, time = TokenSealer(keys), clock or SystemClock()
-        runtime = Runtime(settings, vertical, directory, sealer, time, recorder)
+        runtime = Runtime(settings, vertical, directory, sealer, time, fitness, recorder)
     except BaseException:
         await directory.close()
         raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from serai.core.clock import Clock
@@ -18,9 +18,18 @@ from serai.core.limits import GRANTS_CACHE_MAX, IDENTITY_STALE_SECONDS_MAX
 from serai.gate.bounded import Bounded
 from serai.gate.caller import Grant
 from serai.model import Vertical
-from serai.ports.store import Store
 
 _READS_MAX: Final = 3
+
+
+class GrantSource(Protocol):
+    """Where grants are read: at the organisation's home; a store, for the organisations of one
+    shard.
+    """
+
+    async def grants(self, org_id: int, user_id: UUID) -> tuple[int, list[tuple[str, UUID | None]]]:
+        """Return (grants_version, [(role, property or None for all)]) of a user."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +59,20 @@ class GrantCache:
         """
         self._note(org_id, grants_version, self._clock.now())
 
-    async def get(self, store: Store, org_id: int, user_id: UUID, vertical: Vertical) -> Grant:
+    async def get(
+        self, source: GrantSource, org_id: int, user_id: UUID, vertical: Vertical
+    ) -> Grant:
         """Return the user's grant; without roles if there is no membership."""
         held = self._grants.get((org_id, user_id))
         if held is not None and self._usable(org_id, *held):
             return held[0]
-        grant, began = await self._read(store, org_id, user_id, vertical)
+        grant, began = await self._read(source, org_id, user_id, vertical)
         for _ in range(_READS_MAX - 1):
             if not self._outrun(org_id, grant):
                 break
             # Somebody saw a newer number while we read: what we hold may be what was just taken
             # away.
-            grant, began = await self._read(store, org_id, user_id, vertical)
+            grant, began = await self._read(source, org_id, user_id, vertical)
         self._grants.put((org_id, user_id), (grant, began))
         return grant
 
@@ -70,11 +81,11 @@ class GrantCache:
         self._grants.drop((org_id, user_id))
 
     async def _read(
-        self, store: Store, org_id: int, user_id: UUID, vertical: Vertical
+        self, source: GrantSource, org_id: int, user_id: UUID, vertical: Vertical
     ) -> tuple[Grant, datetime]:
         began = self._clock.now()
         self.reads += 1
-        version, memberships = await store.grants(org_id, user_id)
+        version, memberships = await source.grants(org_id, user_id)
         self._note(org_id, version, began)
         return Grant.from_memberships(vertical, version, memberships), began
 

@@ -18,12 +18,11 @@ from serai.core.limits import AUTHORIZATION_CHARS_MAX
 from serai.gate.access import AccessClaims, AccessTokens
 from serai.gate.api_keys import PREFIX, ApiKeys
 from serai.gate.caller import Caller, Grant
-from serai.gate.grants import GrantCache
+from serai.gate.grants import GrantCache, GrantSource
 from serai.gate.mirror import DirectoryMirror
 from serai.model import Vertical
-from serai.ports.store import Store
 
-Stores = Callable[[int], Awaitable[Store]]
+Stores = Callable[[int], Awaitable[GrantSource]]
 """Organisation -> the store of its home shard; raises `not_found` for an organisation that is not
 there.
 """

@@ -61,18 +61,18 @@ class Rows:
         scopes = _scopes(caller, self.collection)
         if scopes is not None and not scopes:
             return Reply(200, b'{"rows":[],"nextCursor":null}')
-        store, _writes = await services.shard_for(caller.org_id)
-        found = await store.list_rows(
-            ListQuery(
-                org_id=caller.org_id,
-                collection=self.collection.number,
-                scopes=scopes,
-                filters=wanted.filters,
-                order=wanted.order,
-                descending=wanted.descending,
-                after=wanted.after,
-                limit=wanted.limit + 1,
-            )
+        query = ListQuery(
+            org_id=caller.org_id,
+            collection=self.collection.number,
+            scopes=scopes,
+            filters=wanted.filters,
+            order=wanted.order,
+            descending=wanted.descending,
+            after=wanted.after,
+            limit=wanted.limit + 1,
+        )
+        found = await services.at_home(
+            caller.org_id, lambda store, _: store.list_rows(query), verified=True
         )
         return Reply(200, _page(wanted, found))
 
@@ -81,8 +81,10 @@ class Rows:
         caller = await services.identity.identity.resolve(request.headers.get("authorization"))
         no_query(request)
         row_id = _row_id(last)
-        store, _writes = await services.shard_for(caller.org_id)
-        (row,) = await store.read([(caller.org_id, self.collection.number, row_id)])
+        key = (caller.org_id, self.collection.number, row_id)
+        (row,) = await services.at_home(
+            caller.org_id, lambda store, _: store.read([key]), verified=True
+        )
         number = self.collection.number
         if row is None or not channels.contains(caller.grant.channels, row.scope, number):
             raise SeraiError(Code.NOT_FOUND)
@@ -136,18 +138,16 @@ class Rows:
         once = IdempotencyKey(caller.user_id, idempotency_key(request))
         base = None if op == "insert" else if_match(request)
         values = row_values(self.collection, fields, op)
-        _, writes = await services.shard_for(caller.org_id)
-        return await writes.submit(
-            WriteIntent(
-                org_id=caller.org_id,
-                actor=caller,
-                rows=(RowIntent(self.collection, op, row_id, values, base),),
-                once=once,
-                body_hash=request_hash(request, body),
-                via="rest",
-                device_id=caller.device_id,
-            )
+        intent = WriteIntent(
+            org_id=caller.org_id,
+            actor=caller,
+            rows=(RowIntent(self.collection, op, row_id, values, base),),
+            once=once,
+            body_hash=request_hash(request, body),
+            via="rest",
+            device_id=caller.device_id,
         )
+        return await services.at_home(caller.org_id, lambda _, writes: writes.submit(intent))
 
 
 def _scopes(caller: Caller, collection: Collection) -> tuple[UUID, ...] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from serai.core.clock import Clock
@@ -37,6 +37,29 @@ from serai.wire.identity import (
 _ORIGIN: Final = re.compile(
     r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?"
 )
+
+
+T = TypeVar("T")
+
+
+class AtHome(Protocol):
+    """Runs work at an organisation's home shard; `serai.app.homes.Homes` is the one that runs."""
+
+    def __call__(
+        self,
+        org_id: int,
+        work: Callable[[Store, Coalescer], Awaitable[T]],
+        *,
+        verified: bool = False,
+    ) -> Awaitable[T]:
+        """Run `work` with the store and the write path of the shard; run it once more, at the new
+        home, if the shard says that the organisation is not there. So `work` may be done twice.
+
+        Args:
+            verified: ask the shard after `work` whether the organisation is there still: for reads
+                that do not ask by themselves.
+        """
+        ...
 
 
 class Callers(Protocol):
@@ -127,7 +150,7 @@ class HttpServices:
     Attributes:
         vertical: the declaration.
         identity: who asks, and the identity routes.
-        shard_for: organisation -> the store and the write path of its home shard.
+        at_home: runs work at an organisation's home shard.
         sealer: of since-tokens.
         clock: of the server.
         version: of Serai, for the document.
@@ -137,7 +160,7 @@ class HttpServices:
 
     vertical: Vertical
     identity: IdentityRoutes
-    shard_for: Callable[[int], Awaitable[tuple[Store, Coalescer]]]
+    at_home: AtHome
     sealer: TokenSealer
     clock: Clock
     version: str

@@ -23,10 +23,11 @@ from serai.http.headers import matches_none
 from serai.http.json_text import check_members, without_lone_surrogates
 from serai.http.query import nothing_else, parameters, whole_number
 from serai.http.services import HttpServices
-from serai.ports.store import StoredRefusal
-from serai.readers.sync import GrantChanged, pull, push
+from serai.log.coalesce import Coalescer
+from serai.ports.store import Store, StoredRefusal
+from serai.readers.sync import GrantChanged, PullResult, pull, push
 from serai.wire.rest import RefusalForm, RefusalsAnswer
-from serai.wire.sync import ChangesRequest, MutationsRequest
+from serai.wire.sync import ChangesRequest, MutationsRequest, RawMutationsAnswer
 
 T = TypeVar("T")
 _GRANT_READS_MAX: Final = 3
@@ -41,21 +42,24 @@ async def changes(request: Request, services: HttpServices, _: str) -> Reply:
     check_media_type(request)
     body = await read_body(request, services.settings.body_bytes_max)
     wanted = _wanted_of(body)
-    store, _writes = await services.shard_for(caller.org_id)
-    result = await _under_present_grant(
-        request,
-        services,
-        caller,
-        lambda now: pull(
-            store,
-            now,
-            services.sealer,
-            wanted,
-            now=services.clock.now(),
-            recorder=services.recorder,
-            block_rows=services.settings.block_rows,
-        ),
-    )
+
+    def pulled(store: Store, _: Coalescer) -> Awaitable[PullResult]:
+        return _under_present_grant(
+            request,
+            services,
+            caller,
+            lambda now: pull(
+                store,
+                now,
+                services.sealer,
+                wanted,
+                now=services.clock.now(),
+                recorder=services.recorder,
+                block_rows=services.settings.block_rows,
+            ),
+        )
+
+    result = await services.at_home(caller.org_id, pulled)
     if result.unchanged and matches_none(request, result.etag):
         return Reply(304, headers={"etag": result.etag})
     reply = json_reply(result.answer, etag=result.etag)
@@ -70,22 +74,24 @@ async def mutations(request: Request, services: HttpServices, _: str) -> Reply:
     check_media_type(request)
     body = await read_body(request, services.settings.body_bytes_max)
     batch = _batch_of(body)
-    store, writes = await services.shard_for(caller.org_id)
-    answer = await _under_present_grant(
-        request,
-        services,
-        caller,
-        lambda now: push(
-            store,
-            writes,
-            now,
-            services.sealer,
-            batch,
-            now=services.clock.now(),
-            recorder=services.recorder,
-        ),
-    )
-    return json_reply(answer)
+
+    def pushed(store: Store, writes: Coalescer) -> Awaitable[RawMutationsAnswer]:
+        return _under_present_grant(
+            request,
+            services,
+            caller,
+            lambda now: push(
+                store,
+                writes,
+                now,
+                services.sealer,
+                batch,
+                now=services.clock.now(),
+                recorder=services.recorder,
+            ),
+        )
+
+    return json_reply(await services.at_home(caller.org_id, pushed))
 
 
 async def refusals(request: Request, services: HttpServices, _: str) -> Reply:
@@ -100,9 +106,12 @@ async def refusals(request: Request, services: HttpServices, _: str) -> Reply:
     nothing_else(given)
     if everyone not in ("true", "false"):
         raise SeraiError(Code.QUERY_INVALID, "'all' is true or false.")
-    store, _writes = await services.shard_for(caller.org_id)
     whose = None if everyone == "true" else caller.user_id
-    found = await store.refusals(caller.org_id, user_id=whose, after=after, limit=limit)
+    found = await services.at_home(
+        caller.org_id,
+        lambda store, _: store.refusals(caller.org_id, user_id=whose, after=after, limit=limit),
+        verified=True,
+    )
     return json_reply(
         RefusalsAnswer(
             refusals=[_form(caller, kept) for kept in found if _may_see(caller, kept)],

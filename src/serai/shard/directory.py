@@ -92,8 +92,12 @@ class Directory:
 
     async def close(self) -> None:
         """Stop following and close the connections."""
-        await self._follower.close()
+        await self.unfollow()
         await self.pool.close()
+
+    async def unfollow(self) -> None:
+        """Stop following: the copy changes at `refresh` alone from now on."""
+        await self._follower.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -193,8 +197,9 @@ class Directory:
         assert row is not None, "the function answers or raises"
         org_id: int = row["org_id"]
         self._remember(key, org_id)
-        if self.placement.resolve(org_id) is None:
-            # The range is younger than this process's copy.
+        if not row["created"] or self.placement.resolve(org_id) is None:
+            # It may have moved, or its range is younger than this process's copy: nobody is to be
+            # made at a home that was left.
             await self.refresh()
         return org_id
 

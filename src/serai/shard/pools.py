@@ -93,6 +93,7 @@ class PinnedPool:
         self._retry_seconds = RETRY_SECONDS_MIN
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._suspended = False
         self.stats = PoolStats()
 
     async def __aenter__(self) -> Self:
@@ -129,6 +130,35 @@ class PinnedPool:
         if not self._live:
             raise unavailable()
         self._spawn(self._tend())
+
+    def start(self) -> None:
+        """Begin to open `size_min` connections (at least one), and do not wait for them: what asks
+        meanwhile waits in line, and is told if there are none to be had.
+        """
+        for _ in range(max(self._size_min, 1)):
+            self._spawn_connect()
+        self._spawn(self._tend())
+
+    def suspend(self) -> None:
+        """End every connection at once, used ones as well, and refuse everybody until `resume`: the
+        database does not answer, and what waits for it would wait for nothing.
+        """
+        self._suspended = True
+        for task in list(self._opening):
+            task.cancel()
+        self._refuse_all(unavailable())
+        for connection in list(self._live):
+            # Who uses it is told, and brings it back closed.
+            connection.terminate()
+        for connection, _ in self._free:
+            self._live.discard(connection)
+            self.stats.discarded += 1
+        self._free.clear()
+
+    def resume(self) -> None:
+        """Let callers in again, after `suspend`."""
+        self._suspended = False
+        self._retry_seconds, self._connect_after = RETRY_SECONDS_MIN, 0.0
 
     async def close(self) -> None:
         """Close every connection, used ones as well; those who wait are refused. May be called
@@ -173,7 +203,8 @@ class PinnedPool:
         """Wait in line for a connection. For `Lease`."""
         loop = asyncio.get_running_loop()
         # While the database refuses us, callers learn it at once instead of waiting for nothing.
-        if self._closed or (not self.size and loop.time() < self._connect_after):
+        refused = not self.size and loop.time() < self._connect_after
+        if self._closed or self._suspended or refused:
             raise unavailable()
         waiter: asyncio.Future[Connection] = loop.create_future()
         self._waiters[waiter] = None
@@ -204,7 +235,7 @@ class PinnedPool:
             self._spawn(self._mend(connection))
 
     def _give(self, connection: Connection) -> None:
-        if self._closed or connection.is_closed():
+        if self._closed or self._suspended or connection.is_closed():
             self._discard(connection)
             return
         while self._waiters:
@@ -243,7 +274,8 @@ class PinnedPool:
 
     def _grow(self) -> None:
         """Open connections for those who wait, within the bounds."""
-        if self._closed or asyncio.get_running_loop().time() < self._connect_after:
+        pause = asyncio.get_running_loop().time() < self._connect_after
+        if self._closed or self._suspended or pause:
             return
         room = min(self._size_max - self.size, CONNECTING_MAX - len(self._opening))
         for _ in range(min(room, len(self._waiters) - len(self._opening))):
@@ -308,7 +340,8 @@ class PinnedPool:
             self._live.discard(connection)
             self.stats.shrunk += 1
             await close_gently(connection)
-        for _ in range(min(self._size_min - self.size, CONNECTING_MAX - len(self._opening))):
+        few = 0 if self._suspended else self._size_min - self.size
+        for _ in range(min(few, CONNECTING_MAX - len(self._opening))):
             self._spawn_connect()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -202,6 +202,8 @@ async def _pull_group(
         room = block_rows is not None and _rows_wanted(page, batch) >= block_rows
         if not (room and await _fill_from_blocks(store, page, batch)):
             await _fill(store, page, batch)
+        # Rows of an organisation that left meanwhile may have gone one by one.
+        await _head(store, caller.org_id)
     page.more = page.token.position.version < head.version or bool(page.token.filling)
     return page
 

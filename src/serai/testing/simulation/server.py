@@ -9,7 +9,7 @@ found out by signatures but told by a header. Never answers for a server that is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar, cast
@@ -118,7 +118,7 @@ class _Process:
             vertical=vertical,
             # Signing in is not simulated: the sync routes ask for `identity` and `grants` only.
             identity=cast("IdentityRoutes", self.identity),
-            shard_for=self._shard_for,
+            at_home=self._at_home,
             sealer=server.sealer,
             clock=server.clock,
             version="simulation",
@@ -135,8 +135,14 @@ class _Process:
         task.add_done_callback(self.tasks.remove)
         return task
 
-    async def _shard_for(self, _: int) -> tuple[Store, Coalescer]:
-        return self.connection, self.coalescer
+    async def _at_home(
+        self,
+        org_id: int,  # noqa: ARG002 - all live in one place
+        work: Callable[[Store, Coalescer], Awaitable[T]],
+        *,
+        verified: bool = False,  # noqa: ARG002 - nobody moves here
+    ) -> T:
+        return await work(self.connection, self.coalescer)
 
 
 _made: dict[int, tuple[Vertical, Routes]] = {}

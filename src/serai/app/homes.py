@@ -1,0 +1,138 @@
+"""Work at an organisation's home shard, wherever that is when it runs.
+
+Owns the way from an organisation to its shard, and what happens when the shard says that the
+organisation is not there: this process's copy of the directory is old, or a move is under way.
+Promises that such work is done once more at the place that the directory names then, after waiting
+for a move's end for a second at most; that nothing is answered from a place which the organisation
+had left by the time of the answer; and that work for a shard which does not answer is refused at
+once (`serai.shard.guard`). Never writes to a place on the directory's word: the shard's own fence
+stands before each write.
+
+A refusal is verified like a read: it was judged by rows, which an old home keeps for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+from uuid import UUID
+
+from serai.core.errors import Code, SeraiError
+from serai.log.coalesce import Coalescer
+from serai.ports.store import Store
+
+if TYPE_CHECKING:
+    from serai.app.runtime import Shard
+    from serai.shard.directory import Directory
+    from serai.shard.placement import ShardRef
+
+T = TypeVar("T")
+Work = Callable[[Store, Coalescer], Awaitable[T]]
+
+MOVE_SECONDS_MAX: Final = 1.0
+"""How long a request waits for the end of its organisation's move."""
+_LOOK_SECONDS_MIN: Final = 0.01
+_LOOK_SECONDS_MAX: Final = 0.1
+_ELSEWHERE: Final = frozenset({Code.ORG_MOVED, Code.ORG_FROZEN})
+_SERVER_ERROR: Final = 500
+
+
+class Homes:
+    """The homes of organisations in one process.
+
+    Args:
+        directory: says where an organisation lives.
+        opened: returns the shard, opened once.
+    """
+
+    def __init__(
+        self, directory: Directory, opened: Callable[[ShardRef], Awaitable[Shard]]
+    ) -> None:
+        """Keep the parts."""
+        self._directory, self._opened = directory, opened
+
+    async def at_home(self, org_id: int, work: Work[T], *, verified: bool = False) -> T:
+        """Run `work` at the organisation's home; once more if it turns out to live elsewhere.
+
+        Args:
+            verified: ask the shard after `work` whether the organisation is there still: for reads
+                that do not ask by themselves.
+
+        Raises:
+            SeraiError: `not_found` for a number outside every range; `org_moved`, `org_frozen` for
+                one whose move takes longer than a request may wait; `unavailable` for a shard that
+                does not answer; whatever `work` raises.
+        """
+        home = self._directory.resolve(org_id)
+        try:
+            return await self._once(home, org_id, work, verified=verified)
+        except SeraiError as error:
+            if error.code not in _ELSEWHERE:
+                raise
+            await self._settled(home, org_id, error)
+        home = self._directory.resolve(org_id)
+        return await self._once(home, org_id, work, verified=verified)
+
+    async def grants(self, org_id: int, user_id: UUID) -> tuple[int, list[tuple[str, UUID | None]]]:
+        """Return (grants_version, [(role, property or None for all)]) of a user."""
+        return await self.at_home(
+            org_id, lambda store, _: store.grants(org_id, user_id), verified=True
+        )
+
+    async def _once(self, home: ShardRef, org_id: int, work: Work[T], *, verified: bool) -> T:
+        shard = await self._opened(home)
+
+        async def done() -> T:
+            try:
+                result = await work(shard.store, shard.coalescer)
+            except SeraiError as error:
+                if error.code.kind.status < _SERVER_ERROR:
+                    await _verify(shard.store, org_id)
+                raise
+            if verified:
+                await _verify(shard.store, org_id)
+            return result
+
+        return await shard.guard.run(done)
+
+    async def _settled(self, home: ShardRef, org_id: int, error: SeraiError) -> None:
+        """Return when the organisation lives elsewhere, or takes writes again where it did.
+
+        Raises:
+            SeraiError: `error`, if neither comes in time, or the directory cannot be asked.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + MOVE_SECONDS_MAX
+        pause = _LOOK_SECONDS_MIN
+        store = (await self._opened(home)).store
+        while True:
+            head = await store.head(org_id)
+            if head is None or head.state == "moved":
+                await self._refreshed(error)
+            elif head.state == "active":
+                return
+            if self._directory.resolve(org_id) != home:
+                return
+            left = until - loop.time()
+            if left <= 0:
+                raise error
+            # Woken by the doorbell; the pause is for a move that is undone, which rings nothing.
+            await self._directory.changed(min(pause, left))
+            if self._directory.resolve(org_id) != home:
+                return
+            pause = min(2 * pause, _LOOK_SECONDS_MAX)
+
+    async def _refreshed(self, error: SeraiError) -> None:
+        try:
+            await self._directory.refresh()
+        except SeraiError as down:
+            # Where it lives now is not to be known; that it is not here is.
+            raise error from down
+
+
+async def _verify(store: Store, org_id: int) -> None:
+    """Raise `org_moved` if the organisation is not at this shard any more."""
+    head = await store.head(org_id)
+    if head is None or head.state == "moved":
+        raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
