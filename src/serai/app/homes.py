@@ -1,14 +1,15 @@
 """Work at an organisation's home shard, wherever that is when it runs.
 
 Owns the way from an organisation to its shard, and what happens when the shard says that the
-organisation is not there: this process's copy of the directory is old, or a move is under way.
-Promises that such work is done once more at the place that the directory names then, after waiting
-for a move's end for a second at most; that nothing is answered from a place which the organisation
-had left by the time of the answer; and that work for a shard which does not answer is refused at
-once (`serai.shard.guard`). Never writes to a place on the directory's word: the shard's own fence
-stands before each write.
+organisation is not there: this process's copy of the directory is old, or is about to be. Promises
+that such work is done once more at the place that the directory names then, which it waits for a
+second at most; that nothing is answered from a place which the organisation had left by the time of
+the answer; and that work for a shard which does not answer is refused at once
+(`serai.shard.guard`). Never writes to a place on the directory's word: the shard's own fence stands
+before each write.
 
-A refusal is verified like a read: it was judged by rows, which an old home keeps for a while.
+A refusal is verified like a read: it was judged by rows, which an old home keeps for a while. A
+frozen organisation is the write path's matter: its writes wait there.
 """
 
 from __future__ import annotations
@@ -31,10 +32,8 @@ T = TypeVar("T")
 Work = Callable[[Store, Coalescer], Awaitable[T]]
 
 MOVE_SECONDS_MAX: Final = 1.0
-"""How long a request waits for the end of its organisation's move."""
-_LOOK_SECONDS_MIN: Final = 0.01
-_LOOK_SECONDS_MAX: Final = 0.1
-_ELSEWHERE: Final = frozenset({Code.ORG_MOVED, Code.ORG_FROZEN})
+"""How long a request waits for the directory to name the home of an organisation that has left."""
+_LOOK_SECONDS: Final = 0.05
 _SERVER_ERROR: Final = 500
 
 
@@ -60,17 +59,17 @@ class Homes:
                 that do not ask by themselves.
 
         Raises:
-            SeraiError: `not_found` for a number outside every range; `org_moved`, `org_frozen` for
-                one whose move takes longer than a request may wait; `unavailable` for a shard that
-                does not answer; whatever `work` raises.
+            SeraiError: `not_found` for a number outside every range; `org_moved` while the
+                directory names no other home; `unavailable` for a shard that does not answer;
+                whatever `work` raises.
         """
         home = self._directory.resolve(org_id)
         try:
             return await self._once(home, org_id, work, verified=verified)
         except SeraiError as error:
-            if error.code not in _ELSEWHERE:
+            if error.code is not Code.ORG_MOVED:
                 raise
-            await self._settled(home, org_id, error)
+            await self._found(home, org_id, error)
         home = self._directory.resolve(org_id)
         return await self._once(home, org_id, work, verified=verified)
 
@@ -96,39 +95,28 @@ class Homes:
 
         return await shard.guard.run(done)
 
-    async def _settled(self, home: ShardRef, org_id: int, error: SeraiError) -> None:
-        """Return when the organisation lives elsewhere, or takes writes again where it did.
+    async def _found(self, home: ShardRef, org_id: int, error: SeraiError) -> None:
+        """Return when the directory names another home; between the fence of the old one and that
+        there is a moment.
 
         Raises:
-            SeraiError: `error`, if neither comes in time, or the directory cannot be asked.
+            SeraiError: `error`, if it does not in time, or the directory cannot be asked.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + MOVE_SECONDS_MAX
-        pause = _LOOK_SECONDS_MIN
-        store = (await self._opened(home)).store
         while True:
-            head = await store.head(org_id)
-            if head is None or head.state == "moved":
-                await self._refreshed(error)
-            elif head.state == "active":
-                return
+            try:
+                await self._directory.refresh()
+            except SeraiError as down:
+                # Where it lives now is not to be known; that it is not here is.
+                raise error from down
             if self._directory.resolve(org_id) != home:
                 return
             left = until - loop.time()
             if left <= 0:
                 raise error
-            # Woken by the doorbell; the pause is for a move that is undone, which rings nothing.
-            await self._directory.changed(min(pause, left))
-            if self._directory.resolve(org_id) != home:
-                return
-            pause = min(2 * pause, _LOOK_SECONDS_MAX)
-
-    async def _refreshed(self, error: SeraiError) -> None:
-        try:
-            await self._directory.refresh()
-        except SeraiError as down:
-            # Where it lives now is not to be known; that it is not here is.
-            raise error from down
+            # Woken by the doorbell; the pause is for one that is not heard.
+            await self._directory.changed(min(_LOOK_SECONDS, left))
 
 
 async def _verify(store: Store, org_id: int) -> None:

@@ -50,7 +50,7 @@ class Heard(Recorder):
     def __init__(self) -> None:
         self.kinds: list[str] = []
 
-    def write(self, outcome: str, org_id: int, rows: int, waited_seconds: float) -> None:  # noqa: ARG002
+    def write(self, outcome: str, org_id: int, rows: int, waited_seconds: float) -> None:  # noqa: ARG002 - the form of a recorder
         self.kinds.append(outcome)
 
 
