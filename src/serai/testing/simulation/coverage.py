@@ -98,6 +98,7 @@ _ANSWERS: Final = frozenset(
 SEEDS_FOR_LUCK: Final = 3_000
 LUCK: Final = frozenset(
     {
+        "client_halted_close",
         "client_offline_close",
         "client_open_close",
         "client_open_network_lost",
