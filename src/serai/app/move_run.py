@@ -19,7 +19,6 @@ from typing import Final, TypeVar
 
 import psycopg
 
-from serai.app.runtime import Runtime
 from serai.readers.move import Claim, LostTurn, Mover, MoveStats, Records, Unmovable
 from serai.readers.move.link import connect
 from serai.readers.move.records import LEASE_SECONDS
@@ -87,16 +86,27 @@ Progress = Callable[[MoveReport], None]
 
 
 class MoveRun:
-    """One run: threads that take batches, each with a mover of its own."""
+    """One run: threads that take batches, each with a mover of its own.
+
+    Attributes:
+        report: what it has done so far.
+        refs: shards by id.
+        actor, reason: for the record of moves and the audit of placement.
+    """
 
     def __init__(
-        self, runtime: Runtime, options: MoveOptions, actor: str, reason: str, progress: Progress
+        self,
+        directory_url: str,
+        shards: Sequence[ShardRef],
+        options: MoveOptions,
+        progress: Progress,
     ) -> None:
+        """Start no thread yet."""
         self.report = MoveReport()
-        self.refs = {ref.id: ref for ref in runtime.directory.shards}
-        self._directory = runtime.settings.directory_url
+        self.refs = {ref.id: ref for ref in shards}
+        self.actor = self.reason = "not given"
+        self._directory = directory_url
         self._options = options
-        self._actor, self._reason = actor, reason
         self._progress = progress
         self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix="serai move")
         self._stop = threading.Event()
@@ -150,9 +160,13 @@ class MoveRun:
                 waiting.extendleft(await self._call(self._move, batch, target))
                 self._progress(self.report)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._options.workers, len(waiting))):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._options.workers, len(waiting))):
+                    group.create_task(work())
+        except BaseExceptionGroup as failed:
+            # Not `except*`: some versions of Python put what is raised there into a new group.
+            raise failed.exceptions[0] from None
 
     async def sweep(self) -> None:
         """Remove old copies whose time is over; those of this run included, for which it waits."""
@@ -171,7 +185,7 @@ class MoveRun:
     def _move(self, batch: Sequence[int], target: ShardRef) -> list[Sequence[int]]:
         """Move a batch; return its halves if it failed as a whole."""
         with self._records() as records:
-            claims = records.claim(batch, target.id, actor=self._actor, reason=self._reason)
+            claims = records.claim(batch, target.id, actor=self.actor, reason=self.reason)
             claimed = {org for claim in claims for org in claim.orgs}
             busy = {org for org, *_ in records.under_way(batch)} - claimed
         with self._lock:

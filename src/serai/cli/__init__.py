@@ -36,8 +36,12 @@ app.command(
     name="migrate",
     help="Bring every database up to this release's schema.",
 )
-app.command("serai.cli.shard:app", name="shard", help="Shards: list, add, open, close, check.")
-app.command("serai.cli.org:app", name="org", help="Organisations: create, list, where, audit.")
+app.command(
+    "serai.cli.shard:app", name="shard", help="Shards: list, add, open, close, move, drain, check."
+)
+app.command(
+    "serai.cli.org:app", name="org", help="Organisations: create, list, where, move, verify, audit."
+)
 app.command(
     "serai.cli.org:user_app",
     name="user",

@@ -14,12 +14,15 @@ from cyclopts import App, Parameter, validators
 from serai.app.settings import load_settings
 from serai.cli import Json
 from serai.cli.audit import app as audit_app
+from serai.cli.moving import move, verify
 from serai.cli.run import CommandFailed, console, print_json, run
 from serai.cli.where import where
 
-app = App(name="org", help="Organisations: create, list, where, audit.")
+app = App(name="org", help="Organisations: create, list, where, move, verify, audit.")
 app.command(audit_app)
 app.command(where)
+app.command(move)
+app.command(verify)
 user_app = App(name="user", help="People: create, add to an organisation, password, sign out.")
 
 

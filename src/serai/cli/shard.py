@@ -14,13 +14,16 @@ from cyclopts import App, Parameter, validators
 
 from serai.app.settings import load_settings
 from serai.cli import Json
+from serai.cli.moving import drain, move_share
 from serai.cli.run import CommandFailed, console, print_json, run
 
 if TYPE_CHECKING:
     from serai.app.shard_facts import Change, RangeFacts, ShardFacts
     from serai.schema.migrate import Progress
 
-app = App(name="shard", help="Shards: list, add, open, close, check.")
+app = App(name="shard", help="Shards: list, add, open, close, move, drain, check.")
+app.command(move_share, name="move")
+app.command(drain)
 
 Name = Annotated[str, Parameter(help="Name of the shard, such as shard-2.")]
 Reason = Annotated[str, Parameter(help="Why; kept in the audit table.")]

@@ -19,7 +19,7 @@ import psycopg
 
 from integration.http.house import ORDER, new_row
 from serai.app.move_run import MoveOptions, MoveReport
-from serai.app.moving import move_organisations, shard_named
+from serai.app.moving import Order, move_organisations
 from serai.app.runtime import Runtime, Shard, SystemActor
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import uuid7
@@ -62,10 +62,8 @@ class Fleet:
 
     async def move(self, *orgs: int, to: str, options: MoveOptions = AT_ONCE) -> MoveReport:
         """Move as an operator's command does; the process that serves is not told."""
-        target = shard_named(self.owner, to)
-        return await move_organisations(
-            self.owner, orgs, target, actor="test", reason="a test", options=options
-        )
+        order = Order("a test", options)
+        return await move_organisations(self.owner.settings, orgs, to, order)
 
     async def at_home(self, org_id: int, work: Callable[[Shard], Awaitable[T]]) -> T:
         """Do something at the home, as a request does: a stale process asks again."""
@@ -239,7 +237,7 @@ class House:
                 await self.rest()
 
         async def by_phone() -> None:
-            while not over.is_set():
+            while not over.is_set() and "properties" in self.ids:
                 await self.pushed(4)
 
         async def noted(work: Any) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from integration.moves.street import AT_ONCE, Fleet, House
-from serai.app.moving import resume_moves
+from serai.app.moving import Order, resume_moves
 from serai.core.errors import Code, SeraiError
 from serai.readers.move import STATES, LostTurn, Mover, Records, Step, Writes
 from serai.readers.move.link import connect
@@ -68,7 +68,7 @@ def found(fleet: Fleet, house: House, home: str) -> Writes:
 
 async def resumed(fleet: Fleet) -> None:
     fleet.give_up()
-    report = await resume_moves(fleet.owner, actor="successor", options=AT_ONCE)
+    report = await resume_moves(fleet.owner.settings, Order("resumed", AT_ONCE))
     assert report.failed == {}
 
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from integration.moves.street import COLLECTIONS, Fleet, House
+from serai.app.operator import operator
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import uuid7
 
@@ -131,7 +132,7 @@ async def test_a_move_is_in_the_record_and_in_the_audit_of_placement(
         " WHERE org_id = %s",
         house.org_id,
     )
-    assert moves == [("moved", "test", "a test", True, True)]
+    assert moves == [("moved", operator(), "a test", True, True)]
     entries = fleet.sql(
         "directory",
         "SELECT actor, reason, action, (after ->> 'shard_id')::int"
@@ -140,7 +141,7 @@ async def test_a_move_is_in_the_record_and_in_the_audit_of_placement(
         house.org_id,
     )
     shard_ids = dict(fleet.sql("directory", "SELECT name, shard_id FROM serai_directory.shard"))
-    assert entries == [("test", "a test", "insert", shard_ids[other(home)])]
+    assert entries == [(operator(), "a test", "insert", shard_ids[other(home)])]
 
 
 async def test_moving_again_changes_nothing(fleet: Fleet, house: House) -> None:

@@ -90,3 +90,26 @@ SELECT to_jsonb(o) FROM serai.org o WHERE o.org_id = %(org)s;
 
 -- name: collections
 SELECT collection, count(*) FROM serai.row WHERE org_id = %(org)s GROUP BY collection;
+
+-- name: homed
+-- A share is the numbers whose hash falls into it: the same ones each time, and spread over all ranges.
+SELECT o.org_id
+FROM serai_directory.organisation o
+LEFT JOIN serai_directory.org_override v ON v.org_id = o.org_id
+LEFT JOIN serai_directory.org_range r ON r.orgs @> o.org_id
+WHERE o.org_id > %(after)s AND coalesce(v.shard_id, r.shard_id) = %(shard)s
+  AND mod(hashint8extended(o.org_id, 0) & 9223372036854775807, 10000) < %(percent)s::float8 * 100
+ORDER BY o.org_id LIMIT %(limit)s;
+
+-- name: count_homed
+SELECT count(*)
+FROM serai_directory.organisation o
+LEFT JOIN serai_directory.org_override v ON v.org_id = o.org_id
+LEFT JOIN serai_directory.org_range r ON r.orgs @> o.org_id
+WHERE coalesce(v.shard_id, r.shard_id) = %(shard)s
+  AND mod(hashint8extended(o.org_id, 0) & 9223372036854775807, 10000) < %(percent)s::float8 * 100;
+
+-- name: emptiest
+-- no org_id: of all organisations of a shard
+SELECT l.shard_id FROM serai_directory.shard_load l
+WHERE l.state = 'open' AND l.shard_id <> %(leaving)s ORDER BY l.orgs, l.shard_id LIMIT 1;
