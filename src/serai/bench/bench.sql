@@ -19,6 +19,18 @@ INSERT INTO serai.org (org_id) SELECT * FROM generate_series(1, $1::bigint);
 -- name: texts
 SELECT org_id, id, doc FROM serai.row WHERE org_id = %s;
 
+-- name: sealed_rows
+SELECT coalesce(sum(rows), 0)::bigint FROM serai.segment WHERE org_id = $1;
+
+-- name: sealed_blocks
+WITH me AS MATERIALIZED (SELECT set_config('serai.org', $1::bigint::text, true)::bigint AS org_id)
+SELECT b.rows, b.body FROM me CROSS JOIN LATERAL (
+    SELECT s.rows, s.body FROM serai.segment s
+    WHERE s.org_id = me.org_id AND s.collection = $2 AND s.scope = $3 AND s.body IS NOT NULL
+    ORDER BY s.last
+    OFFSET 0
+) b;
+
 -- name: count_statements
 CREATE EXTENSION pg_stat_statements;
 

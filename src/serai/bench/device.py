@@ -16,7 +16,7 @@ from serai.bench import floors
 from serai.bench.cpu import Meter, Spent
 from serai.bench.figure import Figure, Load, rounded
 from serai.bench.rows import COLLECTION, ROW_BYTES, Rows
-from serai.bench.stage import WORKERS, Member, Stage, open_stage
+from serai.bench.stage import WORKERS, Member, Served, Stage, open_stage
 from serai.client import AccessToken, Answer, HttpTransport, SyncClient
 from serai.core.limits import BULK_ROWS_MAX
 from serai.log.coalesce import Coalescer
@@ -136,16 +136,21 @@ def _access(member: Member) -> AccessToken:
     return access_token
 
 
-async def _fresh(transport: HttpTransport) -> tuple[float, int]:
+async def fresh_device(server: Served, member: Member, collection: str) -> tuple[float, int]:
+    """Return (processor seconds of the client, rows) of a fresh client's first sync."""
+    return await _fresh(HttpTransport(server.url, _access(member)), collection)
+
+
+async def _fresh(transport: HttpTransport, collection: str = COLLECTION) -> tuple[float, int]:
     """Return (processor seconds of the client, rows) of a fresh client's first sync."""
     with tempfile.TemporaryDirectory() as folder:
         before = time.process_time()
         client = await SyncClient.open(
-            Path(folder) / "phone.db", transport=transport, collections=[COLLECTION]
+            Path(folder) / "phone.db", transport=transport, collections=[collection]
         )
         async with client:
             await client.sync_once()
             spent = time.process_time() - before
-            count = client.count(COLLECTION)
+            count = client.count(collection)
     await transport.close()
     return spent, count

@@ -41,6 +41,7 @@ Name = Literal[
     "cold-start",
     "import",
     "scale",
+    "segments",
 ]
 
 
