@@ -64,18 +64,20 @@ async def keep_round(
     keeper: Keeper, store: PostgresLifeStore, runtime: Runtime, *, seconds: float | None = None
 ) -> bool:
     """Look at organisations until each was looked at once, or the time is over. Return whether
-    there was time enough. Does nothing while another process does it.
+    nothing was to do. Does nothing while another process does it.
     """
     end = time.monotonic() + (_ROUND_SECONDS_MAX if seconds is None else seconds)
     async with store.alone() as alone:
-        last = not alone
-        while not last and time.monotonic() < end:
+        last, nothing = not alone, alone
+        while not last:
+            if time.monotonic() >= end:
+                return False
             lives, last = await keeper.some(runtime.clock.now(), scan=_SCAN)
             for life in lives:
-                if time.monotonic() >= end:
-                    return False
-                await _look(keeper, life, runtime, end)
-    return last
+                nothing = False
+                if time.monotonic() < end:
+                    await _look(keeper, life, runtime, end)
+    return nothing
 
 
 async def _look(keeper: Keeper, life: Life, runtime: Runtime, end: float) -> None:

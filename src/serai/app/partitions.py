@@ -3,7 +3,8 @@
 Owns how many days and months there are. Promises that a partition is there before the first row
 for it, as long as somebody calls this once a day, and that a reply of a mutation is dropped only
 with its hash kept. Rows that come when nobody did are in a default partition, and right there too.
-Never drops a row that an organisation wrote.
+Never drops what an organisation wrote, but for months of
+the audit record that the operator does not keep.
 """
 
 from __future__ import annotations
@@ -60,3 +61,13 @@ async def ensure_months(pool: PinnedPool, vertical: Vertical, first: date, last:
                     first,
                     last,
                 )
+
+
+async def drop_old_audit(pool: PinnedPool) -> None:
+    """Drop the oldest month of the audit record if the operator keeps fewer.
+
+    Raises:
+        PostgresError: the record is in use: it stays until the next time.
+    """
+    async with pool.connection() as connection:
+        await connection.execute("SELECT serai.turn_retention()")

@@ -20,7 +20,7 @@ from uuid import UUID
 from serai.app.fitness import Fitness
 from serai.app.homes import Homes
 from serai.app.listing import ListingCoalescer
-from serai.app.partitions import ensure_partitions, fold_replies
+from serai.app.partitions import drop_old_audit, ensure_partitions, fold_replies
 from serai.app.settings import Settings, SettingsError
 from serai.core.clock import Clock, SystemClock
 from serai.core.errors import SeraiError
@@ -165,6 +165,7 @@ class Runtime:
     async def _tend(self, shard: Shard) -> None:
         await ensure_partitions(shard.pool, self.vertical, self.clock.now())
         await fold_replies(shard.pool)
+        await drop_old_audit(shard.pool)
 
     async def _forget_sessions(self) -> None:
         """Delete what is over in small transactions, until one finds less than it may take."""

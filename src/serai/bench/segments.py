@@ -123,7 +123,7 @@ async def _sealed(stage: Stage, load: Load) -> tuple[Member, Spent, int]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "beginning.csv"
             with gzip.open(importer.sample.path, "rt", encoding="utf-8", newline="") as whole:
-                lines = islice(whole, load.device_rows + 1)
+                lines = islice(whole, max(load.device_rows, 4 * SEGMENT_BLOCK_ROWS) + 1)
                 path.write_text("".join(lines), encoding="utf-8", newline="")
             await import_file(owner, _ORG, importer, path)
         (member,) = await stage.members([org_id])

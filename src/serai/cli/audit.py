@@ -14,6 +14,7 @@ from cyclopts import App, Parameter, validators
 
 from serai.app.settings import load_settings
 from serai.cli import Json
+from serai.cli.audit_retention import add_to
 from serai.cli.importing import progress_bar
 from serai.cli.run import CommandFailed, console, print_json, run
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from serai.log.verify import Report
     from serai.ports.store import AuditEntry, AuditReader
 
-app = App(name="audit", help="The audit record: list, verify.")
+app = App(name="audit", help="The audit record: list, verify, prune, keep.")
+add_to(app)
 Org = Annotated[str, Parameter(help="Key of the organisation.")]
 _HASH_CHARS = 64
 

@@ -82,3 +82,31 @@ def test_a_head_that_is_none_is_told_with_its_form(shell: Shell) -> None:
     done = shell.run("org", "audit", "verify", "x", "--expect", "12")
     assert done.status == 1
     assert "NUMBER:HASH" in done.err
+
+
+def test_nothing_of_the_record_is_dropped_unless_an_operator_says_so(
+    shell: Shell, fleet: tuple[str, str]
+) -> None:
+    kept = shell.ok("org", "audit", "keep", "--json").json
+    assert kept == {"shard": "shard-1", "months": None}
+    month = """
+    CREATE TABLE serai.audit_2019_05 (LIKE serai.audit INCLUDING ALL);
+    ALTER TABLE serai.audit ATTACH PARTITION serai.audit_2019_05
+    FOR VALUES FROM ('2019-05-01 00:00Z') TO ('2019-06-01 00:00Z')
+    """
+    with psycopg.connect(fleet[1], autocommit=True) as shard:
+        for statement in month.split(";"):
+            shard.execute(statement.encode())
+    assert shell.ok("org", "audit", "prune", "--before", "2019-05").out == ""
+    for words, dropped in ((("--dry-run",), False), ((), True)):
+        done = shell.ok("org", "audit", "prune", "--before", "2019-06", "--json", *words).json
+        assert (done["month"], done["dropped"]) == ("2019-05", dropped)
+    assert "nothing to drop" in shell.ok("org", "audit", "prune", "--before", "2019-06").err
+    assert shell.ok("org", "audit", "keep", "--months", "24").out == "shard-1  24 months\n"
+    assert shell.ok("org", "audit", "keep", "--for-ever").out == "shard-1  for ever\n"
+
+
+def test_a_month_that_is_none_is_told_with_its_form(shell: Shell) -> None:
+    done = shell.run("org", "audit", "prune", "--before", "may")
+    assert done.status == 1
+    assert "such as 2026-01" in done.err

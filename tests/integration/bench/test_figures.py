@@ -40,6 +40,11 @@ EXPECTED = {
         *(each.format(count) for count in (100, 200) for each in AT),
         *(f"flatness_{each}" for each in ("empty_pull", "pull", "write", "cold_pull")),
     ],
+    "segments": [
+        "segment_rows_per_second_core",
+        "segment_bytes_per_row",
+        "segment_bootstrap_seconds",
+    ],
 }
 WITHOUT_FLOOR = {
     "commit_p99_ms",
@@ -47,6 +52,7 @@ WITHOUT_FLOOR = {
     "bootstrap_server_cpu_seconds",
     "cold_start_seconds",
     "idle_memory_mb",
+    *EXPECTED["segments"],
 }
 BY_HAND = {"statements_per_empty_pull": 1.0, "history_rows_downloaded": 10.0}
 

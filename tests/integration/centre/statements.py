@@ -40,6 +40,12 @@ BY_WRITES: Final = {
     "serai.log/postgres.sql:commit": "run with whole batches, for each collection of the vertical"
 }
 
+_RETENTION: Final[dict[str, Arguments]] = {
+    "audit_months": (_NOW.date(),),
+    "drop_audit_month": (_NOW.date() - timedelta(days=900),),
+    "keep_audit_months": (12,),
+    "kept_audit_months": (),
+}
 _FIRST, _SECOND, _LAST = UUID(int=0), UUID(int=1), UUID(int=ROWS)
 _LIFE: Final[dict[str, Arguments]] = {
     "lives": (0, 50, _NOW, 100),
@@ -255,11 +261,13 @@ DIRECTORY: Final[dict[str, Arguments]] = {
     **_in("serai.gate/mirror.sql", {"sessions_ended": (_NOW - timedelta(minutes=1),)}),
     **_in("serai.shard/directory.sql", _PLACEMENT),
     **_in("serai.schema/bookkeeping.sql", _BOOKS),
+    **_in("serai.app/retention.sql", _RETENTION),
     **_in("serai.app.doctor/explain.sql", _DOCTOR_OF_DEVICES),
     **_in("serai.app.doctor/installation.sql", _DOCTOR),
 }
 OWNER: Final = frozenset(
     {
+        *_in("serai.app/retention.sql", _RETENTION),
         *_in("serai.gate/people.sql", dict.fromkeys(("create_user", "set_state"), ())),
         "serai.gate/people.sql:remove_from_organisation",
         "serai.gate/people.sql:revoke_device",
@@ -277,6 +285,7 @@ WHOLE: Final = {
 """Statements that are meant to read a table whole."""
 SMALL: Final = {
     "serai_directory.shard": "a row for each shard",
+    "serai.retention": "one row",
     "serai_directory.org_range": "a row or a few for each shard",
     "serai_directory.version": "one row",
     "serai_directory.request_role": "one row",

@@ -224,3 +224,73 @@ BEGIN
     RETURN true;
 END
 $$;
+
+-- How long the audit record is kept, if not for ever. Whoever serves requests cannot change it.
+-- no org_id: a month is dropped of all organisations
+CREATE TABLE serai.retention (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    -- Whole months beside the present one; null: for ever.
+    audit_months integer CHECK (audit_months >= 2)
+);
+
+-- The months of the audit record that lie wholly before a day, oldest first.
+CREATE FUNCTION serai.audit_months(p_before date) RETURNS TABLE (month date, entries bigint, bytes bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT m.month, m.entries, m.bytes
+    FROM (
+        SELECT to_date(right(c.relname, 7), 'YYYY_MM') AS month, greatest(c.reltuples, 0)::bigint AS entries,
+               pg_total_relation_size(c.oid) AS bytes
+        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'serai.audit'::regclass AND c.relname ~ '^audit_\d{4}_\d\d$'
+    ) m
+    WHERE m.month + interval '1 month' <= p_before
+    ORDER BY m.month
+$$;
+
+-- Drops a month of the audit record. Of each organisation its last entry there stays as an anchor, from which the chain goes on: in
+-- the same transaction, so that no record ever begins nowhere. Returns how many organisations had entries.
+CREATE FUNCTION serai.drop_audit_month(p_month date) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- Writers wait while this waits; it gives up, and comes back.
+SET lock_timeout = '2s' AS $$
+DECLARE
+    part text := 'serai.audit_' || to_char(p_month, 'YYYY_MM');
+    anchored integer;
+BEGIN
+    IF p_month + interval '1 month' > date_trunc('month', now() AT TIME ZONE 'UTC') - interval '1 month' THEN
+        RAISE EXCEPTION 'the audit record of % is too new to be dropped', to_char(p_month, 'YYYY-MM');
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('serai audit', 0));
+    IF to_regclass(part) IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- What a clock that is wrong would still add to it.
+    EXECUTE format('LOCK TABLE %s IN SHARE MODE', part);
+    EXECUTE format(
+        'INSERT INTO serai.audit_anchor (org_id, number, at, hash) '
+        'SELECT DISTINCT ON (a.org_id) a.org_id, a.number, a.at, a.hash FROM %s a ORDER BY a.org_id, a.number DESC '
+        'ON CONFLICT DO NOTHING', part);
+    GET DIAGNOSTICS anchored = ROW_COUNT;
+    EXECUTE 'DROP TABLE ' || part;
+    RETURN anchored;
+END
+$$;
+
+-- Drops the oldest month that is not to be kept any more, if there is one.
+CREATE FUNCTION serai.turn_retention() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    oldest date;
+BEGIN
+    SELECT m.month INTO oldest
+    FROM serai.retention r
+    CROSS JOIN LATERAL serai.audit_months(
+        (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => r.audit_months))::date) m
+    WHERE r.audit_months IS NOT NULL
+    ORDER BY m.month
+    LIMIT 1;
+    IF oldest IS NOT NULL THEN
+        PERFORM serai.drop_audit_month(oldest);
+    END IF;
+END
+$$;
