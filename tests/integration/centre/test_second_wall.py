@@ -36,6 +36,16 @@ FUNCTIONS = {
     "serai.turn_replies",
     "serai.turn_audit",
     "serai.fold_replies",
+    "serai.lives",
+    "serai.begin_life",
+    "serai.note_life",
+    "serai.fold_log",
+    "serai.raise_floor",
+    "serai.prune_log",
+    "serai.open_channel",
+    "serai.advance_segments",
+    "serai.put_blocks",
+    "serai.turn_retention",
 }
 TABLES = """
 SELECT n.nspname || '.' || c.relname AS name, c.relispartition AS part,
@@ -129,6 +139,8 @@ async def house(store: PostgresStore, shard_url: str, request_role: RequestRole)
             owner.execute(
                 "INSERT INTO serai.audit_anchor VALUES (%s, 1, now(), '\\x00')", [desk.org]
             )
+            owner.execute("SELECT serai.begin_life(%s)", [desk.org])
+            owner.execute("SELECT serai.open_channel(%s, 3::smallint, %s)", [desk.org, ORG_SCOPE])
             owner.execute(
                 "INSERT INTO serai.device_past"
                 " VALUES (%s, gen_random_uuid(), 1, '2026-01-05', '\\x00')",
