@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from serai.app.runtime import Runtime, Shard
@@ -41,14 +42,17 @@ def policy_of(settings: Settings) -> Policy:
 
 async def keep_logs(runtime: Runtime, recorder: Recorder) -> None:
     """Look after the logs of every shard, again and again, for ever."""
-    keepers: dict[int, Keeper] = {}
+    keepers: dict[int, tuple[Shard, Keeper]] = {}
     while True:
         await asyncio.sleep(_PAUSE_SECONDS)
         for ref in runtime.directory.shards:
             try:
                 shard = await runtime.shard(ref)
-                keeper = keepers.setdefault(ref.id, keeper_of(shard, runtime.settings))
-                await keep_round(keeper, PostgresLifeStore(shard.pool), runtime)
+                if ref.id not in keepers or keepers[ref.id][0] is not shard:
+                    # New, or at another address than before.
+                    keepers[ref.id] = (shard, keeper_of(shard, runtime.settings))
+                store = PostgresLifeStore(shard.pool)
+                await shard.guard.run(partial(keep_round, keepers[ref.id][1], store, runtime))
                 recorder.upkeep("logs", done=True)
             except (SeraiError, PostgresError, OSError) as error:
                 recorder.upkeep("logs", done=False)
