@@ -1,4 +1,4 @@
-"""The command line: `serai dev | serve | migrate | shard | org | user | keys | import | doctor |
+"""The command line: `serai dev | serve | migrate | shard | org | user | report | keys | import | doctor |
 demo | bench | settings | reference`.
 
 Owns how people start Serai and what they read. Promises that every command has `--json` where it
@@ -46,6 +46,9 @@ app.command(
     "serai.cli.org:user_app",
     name="user",
     help="People: create, add to an organisation, password, sign out.",
+)
+app.command(
+    "serai.cli.report:report", name="report", help="Count and sum a collection over all shards."
 )
 app.command("serai.cli.keys:app", name="keys", help="Keys that sign access tokens: list, rotate.")
 app.command("serai.cli.importing:app", name="import", help="Import a file into an organisation.")

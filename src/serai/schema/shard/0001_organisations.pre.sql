@@ -17,6 +17,8 @@ CREATE TABLE serai.org (
     audit_hash bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex'),
     state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'frozen', 'moved'))
 ) WITH (fillfactor = 50);
+-- Those that are on their way or have gone: few, and looked for by reports over all.
+CREATE INDEX org_not_active ON serai.org (org_id, state) WHERE state <> 'active';
 
 -- Every live row of every collection as finished JSON. The typed tables of the vertical are made from the same
 -- text in the same transaction; this one gives rows by id, and channels in order of id.
