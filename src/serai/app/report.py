@@ -16,18 +16,16 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
 from heapq import nlargest
 from typing import Final
 
 import msgspec
 import psycopg
-from psycopg import sql
 
+from serai.app.report_sql import Question, Statements
 from serai.app.settings import Settings
 from serai.app.shard_facts import OPTIONS, fleet_directory
-from serai.model import Collection, FieldKind, Vertical
+from serai.model import Vertical
 from serai.schema.database import Conn, connected
 from serai.schema.database_url import failure_of, fault_of
 from serai.shard.directory import Directory
@@ -41,28 +39,6 @@ _CLEANUP_SECONDS: Final = 1.0
 _SQL: Final = {
     name: text.encode() for name, text in load_queries("serai.app", "report.sql").items()
 }
-
-
-class ReportError(Exception):
-    """A report that cannot be made. The message says why and what can be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What to count.
-
-    Attributes:
-        summed: an integer field to add up; None: rows are only counted.
-        dated: the field of days that `first` and `last` are of, both included.
-        top: how many organisations to name, those with the largest sum, or with most rows.
-    """
-
-    collection: str
-    summed: str | None = None
-    dated: str | None = None
-    first: date | None = None
-    last: date | None = None
-    top: int = 0
 
 
 class Total(msgspec.Struct, frozen=True):
@@ -135,7 +111,7 @@ async def report(
         ReportError: the collection has no such fields.
         SettingsError, SchemaError: there is no directory to ask.
     """
-    statements = _Statements(vertical, question)
+    statements = Statements(vertical, question)
     async with fleet_directory(settings) as directory:
         version = directory.version
         gate = asyncio.Semaphore(SHARDS_AT_ONCE)
@@ -180,84 +156,8 @@ def gathered(question: Question, parts: Sequence[Part | Missing], *, moved: bool
     )
 
 
-class _Statements:
-    """The two statements of a question: totals, and the organisations with most."""
-
-    def __init__(self, vertical: Vertical, question: Question) -> None:
-        collection = vertical.by_name.get(question.collection)
-        if collection is None:
-            known = ", ".join(vertical.by_name)
-            raise ReportError(f"There is no collection {question.collection}. There are: {known}.")
-        summed, dated = _summed(collection, question), _dated(collection, question)
-        currency = None if summed is None else _currency_of(collection, summed)
-        self.arguments = {"first": question.first, "last": question.last, "top": question.top}
-        self.top = question.top
-        none = sql.SQL("NULL::text")
-        parts = {
-            "source": sql.Identifier(vertical.name, collection.name),
-            "currency": none if currency is None else sql.Identifier("t", currency),
-            "sum": sql.SQL("NULL::bigint")
-            if summed is None
-            else sql.SQL("sum({})").format(sql.Identifier("t", summed)),
-            "dates": sql.SQL("")
-            if dated is None
-            else sql.SQL(
-                "AND {day} >= coalesce(%(first)s::date, '-infinity') "
-                "AND {day} <= coalesce(%(last)s::date, 'infinity')"
-            ).format(day=sql.Identifier("t", dated)),
-        }
-        # no org_id: over every organisation of a shard, by its owner
-        where = sql.SQL(
-            "FROM {source} t WHERE NOT EXISTS ("
-            " SELECT FROM unnest(%(elsewhere)s::bigint[]) e (org_id) WHERE e.org_id = t.org_id"
-            ") {dates}"
-        ).format(source=parts["source"], dates=parts["dates"])
-        self.totals = sql.SQL("SELECT {currency}, count(*), {sum} {where} GROUP BY 1").format(
-            currency=parts["currency"], sum=parts["sum"], where=where
-        )
-        self.shares = sql.SQL(
-            "SELECT g.org_id, g.currency, g.rows, g.sum FROM ("
-            " SELECT s.*, row_number() OVER ("
-            "     PARTITION BY s.currency ORDER BY s.weight DESC, s.org_id) AS place"
-            " FROM (SELECT t.org_id, {currency} AS currency, count(*) AS rows, {sum} AS sum,"
-            "     coalesce({sum}, count(*)) AS weight {where} GROUP BY 1, 2) s"
-            ") g WHERE g.place <= %(top)s"
-        ).format(currency=parts["currency"], sum=parts["sum"], where=where)
-
-
-def _summed(collection: Collection, question: Question) -> str | None:
-    if question.summed is None:
-        return None
-    numbers = [n for n, f in collection.fields.items() if f.kind is FieldKind.INTEGER]
-    if question.summed not in numbers:
-        known = ", ".join(numbers) or "none"
-        raise ReportError(
-            f"{question.summed} is no number of {collection.name}. These are: {known}."
-        )
-    return question.summed
-
-
-def _dated(collection: Collection, question: Question) -> str | None:
-    if question.first is None and question.last is None:
-        return None
-    days = [n for n, f in collection.fields.items() if f.kind is FieldKind.DATE]
-    dated = question.dated or collection.month_of
-    if dated not in days:
-        known = ", ".join(days) or "none"
-        raise ReportError(
-            f"Say which day of {collection.name} --from and --to are of. These are: {known}."
-        )
-    return dated
-
-
-def _currency_of(collection: Collection, summed: str) -> str | None:
-    """Return the field beside an amount that says in what it is."""
-    beside = summed.removesuffix("_minor") + "_currency"
-    return beside if summed.endswith("_minor") and beside in collection.fields else None
-
-
 async def _ask(
-    directory: Directory, ref: ShardRef, statements: _Statements, seconds: float
+    directory: Directory, ref: ShardRef, statements: Statements, seconds: float
 ) -> Part | Missing:
     fault = fault_of(ref.url)
     if fault is not None:
@@ -278,7 +178,7 @@ async def _ask(
         return Missing(ref.name, failure_of(error))
 
 
-async def _answer(directory: Directory, ref: ShardRef, statements: _Statements, conn: Conn) -> Part:
+async def _answer(directory: Directory, ref: ShardRef, statements: Statements, conn: Conn) -> Part:
     # One snapshot for all that follows.
     await conn.execute(_SQL["one_snapshot"])
     states = await (await conn.execute(_SQL["not_active"])).fetchall()

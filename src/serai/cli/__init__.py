@@ -1,5 +1,5 @@
-"""The command line: `serai dev | serve | migrate | shard | org | user | report | keys | import | doctor |
-demo | bench | settings | reference`.
+"""The command line: `serai dev | serve | migrate | shard | org | user | report | keys | import |
+doctor | demo | bench | settings | reference`.
 
 Owns how people start Serai and what they read. Promises that every command has `--json` where it
 reports something, says what to do when it fails, and ends with a status that tells. Never holds

@@ -18,7 +18,8 @@ from serai.cli import Json
 from serai.cli.run import CommandFailed, print_json, run
 
 if TYPE_CHECKING:
-    from serai.app.report import Question, Report
+    from serai.app.report import Report
+    from serai.app.report_sql import Question
 
 
 def report(  # noqa: PLR0913 - one parameter an option
@@ -51,14 +52,15 @@ def report(  # noqa: PLR0913 - one parameter an option
     Amounts are added by currency. A shard that does not answer in time is named, and the status is
     1: the numbers are without it.
     """
-    from serai.app.report import Question
+    from serai.app.report_sql import Question
 
     question = Question(collection, summed, dated, first, last, top)
     return run(_report(question, deadline, as_json=as_json))
 
 
 async def _report(question: Question, deadline: float, *, as_json: bool) -> int:
-    from serai.app.report import ReportError, report
+    from serai.app.report import report
+    from serai.app.report_sql import ReportError
     from serai.app.runtime import load_vertical
 
     settings = load_settings()

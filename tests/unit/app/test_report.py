@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serai.app.report import Missing, Part, Question, Share, Total, gathered
+from serai.app.report import Missing, Part, Share, Total, gathered
+from serai.app.report_sql import Question
 
 SUMMED = Question("revenues", "amount_minor", top=2)
 _amounts = st.lists(
