@@ -116,6 +116,29 @@ async def test_hashes_are_dropped_after_their_time_and_a_number_is_known_still(
     assert await told(desk, [other[1]]) == {(None, False)}
 
 
+async def test_hashes_that_came_with_a_move_are_looked_at_and_dropped_after_their_time(
+    store: PostgresStore, sql: psycopg.Connection
+):
+    desk, phone = await Desk.open(subject_of(store)), uuid7()
+    sent = [desk.plan(once=mutation(phone, n), body=f"{n}") for n in range(1, 11)]
+    other = [desk.plan(once=mutation(phone, n), body="other") for n in range(1, 11)]
+    await desk.commit(*sent)
+    # The move met a day in the middle of its fold: some hashes came, and all replies.
+    hashes = b"".join(write.body_hash[:8] for write in sent)
+    today = datetime.now(UTC).date()
+    block = "INSERT INTO serai.device_past VALUES (%s, %s, %s, %s, %s)"
+    for first, many, days in ((1, 4, 30), (3, 2, 30), (8, 1, PAST + 1)):
+        part = hashes[(first - 1) * 8 : (first - 1 + many) * 8]
+        sql.execute(block, (desk.org, phone, first, today - timedelta(days=days), part))
+    assert sql.execute("SELECT count(*) FROM serai.device_past_default").fetchone() == (3,)
+    age(sql, 30, into_its_day=False)
+    fold(sql, 10)
+    assert sql.execute("SELECT FROM serai.device_past_default").fetchall() == []
+    assert blocks(sql) == [(1, 10), (3, 2)]
+    assert await told(desk, sent) == {(None, True)}
+    assert await told(desk, other) == {(None, False)}
+
+
 def test_no_caller_drops_replies_of_today(sql: psycopg.Connection):
     for limits in [(0, PAST, 1), (KEPT, 1, 1), (KEPT, PAST, 0)]:
         with pytest.raises(psycopg.errors.InvalidParameterValue):

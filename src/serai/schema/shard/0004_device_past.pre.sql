@@ -2,7 +2,8 @@
 -- still told that its numbers were used for other writes.
 
 -- The first 8 bytes of the body hashes of consecutive mutations, from number `first`. `day`: of their replies.
--- By month, so that retention drops partitions. 128 hashes at most: a block stays in its row and is never compressed.
+-- By month, so that retention drops partitions; what a move brings of other months waits in the default one.
+-- 128 hashes at most: a block stays in its row and is never compressed.
 CREATE TABLE serai.device_past (
     org_id bigint NOT NULL,
     device_id uuid NOT NULL,
@@ -11,6 +12,7 @@ CREATE TABLE serai.device_past (
     hashes bytea NOT NULL,
     PRIMARY KEY (org_id, device_id, first, day)
 ) PARTITION BY RANGE (day);
+CREATE TABLE serai.device_past_default PARTITION OF serai.device_past DEFAULT;
 
 -- How many pages of a day's replies are folded, while it is under way.
 CREATE TABLE serai.reply_fold (
@@ -24,12 +26,17 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     block record;
 BEGIN
-    SELECT p.first, p.hashes INTO block
-    FROM serai.device_past p
-    WHERE p.org_id = of_org AND p.device_id = of_device AND p.first <= of_number
-    ORDER BY p.first DESC
+    -- As a rule it is in the first of them. Blocks meet where a day was moved in the middle of its fold and folded again.
+    SELECT n.first, n.hashes INTO block
+    FROM (
+        SELECT p.first, p.hashes FROM serai.device_past p
+        WHERE p.org_id = of_org AND p.device_id = of_device AND p.first <= of_number
+        ORDER BY p.first DESC
+        LIMIT 4
+    ) n
+    WHERE n.first + length(n.hashes) / 8 > of_number
     LIMIT 1;
-    IF block IS NULL OR of_number >= block.first + length(block.hashes) / 8 THEN
+    IF block IS NULL THEN
         RETURN true;
     END IF;
     RETURN substr(block.hashes, (of_number - block.first)::integer * 8 + 1, 8) = substr(hash, 1, 8);
@@ -50,9 +57,11 @@ BEGIN
         ' SELECT m.*, m.number - row_number()'
         '     OVER (PARTITION BY m.org_id, m.device_id, m.day ORDER BY m.number) AS run'
         ' FROM mutation m'
-        ') INSERT INTO serai.device_past (org_id, device_id, first, day, hashes)'
+        ') INSERT INTO serai.device_past AS p (org_id, device_id, first, day, hashes)'
         ' SELECT n.org_id, n.device_id, min(n.number), n.day, string_agg(n.hash, '''' ORDER BY n.number)'
-        ' FROM numbered n GROUP BY n.org_id, n.device_id, n.day, n.run, n.number / 128', source);
+        ' FROM numbered n GROUP BY n.org_id, n.device_id, n.day, n.run, n.number / 128'
+        ' ON CONFLICT (org_id, device_id, first, day) DO UPDATE SET hashes = excluded.hashes'
+        ' WHERE length(p.hashes) < length(excluded.hashes)', source);
 END
 $$;
 
@@ -66,6 +75,9 @@ BEGIN
     IF to_regclass(part) IS NULL THEN
         EXECUTE format('CREATE TABLE %s (LIKE serai.device_past INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', part);
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', part);
+        EXECUTE format(
+            'WITH moved AS (DELETE FROM serai.device_past_default WHERE day >= %L AND day < %L RETURNING *) '
+            'INSERT INTO %s SELECT * FROM moved', month, (month + interval '1 month')::date, part);
         EXECUTE format('ALTER TABLE serai.device_past ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
             part, month, (month + interval '1 month')::date);
     END IF;
@@ -89,11 +101,13 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('serai replies', 0));
     FOR part IN
         SELECT c.oid::regclass::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'serai.device_past'::regclass
+        WHERE i.inhparent = 'serai.device_past'::regclass AND c.relname ~ '^device_past_\d{4}_\d\d$'
           AND to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month' <= today - past_days
     LOOP
         EXECUTE 'DROP TABLE ' || part;
     END LOOP;
+    -- no org_id: of every organisation of the shard
+    DELETE FROM serai.device_past_default d WHERE d.day < today - past_days;
 
     SELECT d.part, d.day, pg_relation_size(d.part) / current_setting('block_size')::bigint AS pages INTO old
     FROM (
