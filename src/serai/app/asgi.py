@@ -26,6 +26,7 @@ from serai.gate.grants import GrantSource
 from serai.gate.issuers import parse_issuers
 from serai.gate.service import IdentityService, IdentitySettings
 from serai.http import HttpServices, HttpSettings, create_app
+from serai.log.copies import Copies
 from serai.schema.errors import SchemaError
 from serai.telemetry.recorder import SILENT, Recorder
 
@@ -101,6 +102,9 @@ async def http_app(runtime: Runtime, recorder: Recorder = SILENT) -> AsyncGenera
     """Yield the HTTP application over a runtime."""
     settings = runtime.settings
 
+    async def copies(org_id: int) -> Copies:
+        return (await runtime.shard_for(org_id)).copies
+
     async def grants(org_id: int) -> GrantSource:
         runtime.directory.resolve(org_id)
         return runtime.homes
@@ -133,6 +137,7 @@ async def http_app(runtime: Runtime, recorder: Recorder = SILENT) -> AsyncGenera
                 sealer=runtime.sealer,
                 clock=runtime.clock,
                 version=__version__,
+                copies_for=copies,
                 settings=HttpSettings(
                     cors_origins=tuple(settings.cors_origins), docs=settings.docs
                 ),

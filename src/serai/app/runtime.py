@@ -12,7 +12,7 @@ import contextlib
 import importlib
 import logging
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -28,6 +28,7 @@ from serai.core.token import TokenSealer
 from serai.gate.external import forget_tokens
 from serai.gate.sessions import prune_sessions
 from serai.log.coalesce import Coalescer
+from serai.log.copies import Copies
 from serai.log.postgres import PostgresStore
 from serai.model import Vertical
 from serai.schema.admission import role_of_requests
@@ -39,6 +40,7 @@ from serai.shard.directory import Directory
 from serai.shard.guard import ShardGuard
 from serai.shard.placement import ShardRef
 from serai.shard.pools import PinnedPool
+from serai.shard.replicas import Replicas
 from serai.shard.secrets import secrets
 from serai.telemetry.recorder import SILENT, Recorder
 
@@ -57,6 +59,7 @@ class Shard:
     store: PostgresStore
     coalescer: Coalescer
     guard: ShardGuard
+    copies: Copies
 
 
 class Runtime:
@@ -97,6 +100,10 @@ class Runtime:
         known = self._shards.get(ref.id)
         if known is not None and known.ref == ref:
             return known
+        if known is not None and replace(ref, replicas=()) == replace(known.ref, replicas=()):
+            known.copies.replicas.follow(ref.replicas)
+            self._shards[ref.id] = replace(known, ref=ref)
+            return self._shards[ref.id]
         async with self._opening.setdefault(ref.id, asyncio.Lock()):
             known = self._shards.get(ref.id)
             if known is not None and known.ref == ref:
@@ -113,8 +120,11 @@ class Runtime:
                 clock=self.clock,
                 recorder=self._recorder,
             )
+            replicas = Replicas(pool, self.settings.pool_max)
+            replicas.follow(ref.replicas)
+            copies = Copies(replicas, self.vertical, self._recorder)
             guard = ShardGuard(ref.name, pool, partial(self._probe, ref))
-            opened = Shard(ref, pool, store, coalescer, guard)
+            opened = Shard(ref, pool, store, coalescer, guard, copies)
             if not self._fitness.knows(ref):
                 # New, or down when this process started.
                 guard.suspect()
@@ -184,6 +194,7 @@ class Runtime:
 async def _closed(shard: Shard) -> None:
     """Finish what is in flight; a shard that does not answer is given up by its guard."""
     await shard.coalescer.drain()
+    await shard.copies.replicas.close()
     await shard.guard.close()
     await shard.pool.close()
 

@@ -135,6 +135,10 @@ class Telemetry:
         for shard in runtime.shards:
             self._pool(shard.ref.name, shard.pool)
             cell(m.WRITES_QUEUED, shard.ref.name).set(shard.coalescer.queued)
+            for name, (used, seconds, behind) in shard.copies.replicas.states().items():
+                cell(m.REPLICA_USED, shard.ref.name, name).set(float(used))
+                cell(m.REPLICA_LAG_SECONDS, shard.ref.name, name).set(seconds)
+                cell(m.REPLICA_BEHIND_BYTES, shard.ref.name, name).set(behind)
         if self._place is not None:
             data = packed(self._registry.series, self._registry.values, self._top.state())
             self._place.publish(data)

@@ -119,6 +119,14 @@ LAPTOP_SHARDS_MAX: Final = 16
 POOL_CONNECTIONS_MIN: Final = 5
 POOL_CONNECTIONS_MAX: Final = 50
 POOL_WAIT_MS_MAX: Final = 250
+REPLICA_WAIT_SECONDS_MAX: Final = 0.02
+"""How long a read waits for a replica to reach the version it needs, before it asks the primary."""
+REPLICA_ANSWER_SECONDS_MAX: Final = 0.25
+"""How long a replica may take for a page or a list; then the primary is asked."""
+REPLICA_LAG_SECONDS_MAX: Final = 1.0
+"""A replica that is further behind gets no reads until it has caught up."""
+REPLICA_BEAT_SECONDS: Final = 0.25
+"""Between two heartbeats on a primary with replicas, and between two looks at them."""
 REQUEST_DEADLINE_SECONDS: Final = 30
 SILENCE_SECONDS_MAX: Final = 10
 """After this at the latest a client that keeps a connection and says nothing is gone."""
@@ -246,6 +254,10 @@ assert CURSOR_BYTES_MAX <= QUERY_BYTES_MAX, "a cursor fits into a query"
 assert SYNC_PROPERTIES_MAX * 2 * 32 < TOKEN_BYTES_MAX, "what may be asked for fits into a token"
 assert MONEY_MINOR_MAX <= INTEGER_MAX, "money is an integer of the wire"
 assert POOL_CONNECTIONS_MIN <= POOL_CONNECTIONS_MAX, "the pool's range is not empty"
+assert REPLICA_WAIT_SECONDS_MAX < REPLICA_ANSWER_SECONDS_MAX < REQUEST_DEADLINE_SECONDS, (
+    "a read that a replica does not answer has time for the primary"
+)
+assert 2 * REPLICA_BEAT_SECONDS < REPLICA_LAG_SECONDS_MAX, "a late heartbeat is no lag"
 assert WRITE_ROWS_MAX < PAGE_SCAN_MAX, "a page's scan holds at least one whole write"
 assert PASSWORD_CHARS_MIN < PASSWORD_CHARS_MAX, "a password can be chosen"
 assert REFRESH_GRACE_SECONDS < ACCESS_SECONDS, (

@@ -56,6 +56,17 @@ class Position:
     version: int
 
 
+def latest(first: Position | None, second: Position | None) -> Position | None:
+    """Return the position that stands for both, None if only the newest state does: they are of two
+    epochs, or there is none.
+    """
+    if first is None or second is None:
+        return first or second
+    if first.epoch != second.epoch:
+        return None
+    return max(first, second, key=lambda position: position.version)
+
+
 @dataclass(frozen=True, slots=True)
 class SinceToken:
     """A device's progress.

@@ -1,4 +1,5 @@
-"""Conditions and keys of a request: `If-Match`, `If-None-Match`, `Idempotency-Key`.
+"""Conditions and keys of a request: `If-Match`, `If-None-Match`, `Idempotency-Key`,
+`Serai-Min-Version`.
 
 Owns how these headers are read. Promises that one which cannot be understood is refused and never
 ignored: an ignored `If-Match` would overwrite somebody's work. Never looks at a row.
@@ -12,11 +13,13 @@ from typing import Final
 
 from serai.core.errors import Code, SeraiError
 from serai.core.limits import IDEMPOTENCY_KEY_CHARS_MAX, INTEGER_MAX
+from serai.core.token import Position
 from serai.http.asgi import Request
 from serai.http.compress import untagged
 
 _TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _VERSION_TAG: Final = re.compile(r'"([1-9][0-9]{0,15})"')
+_POSITION: Final = re.compile(r"([1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,15})")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _NO_VERSION: Final = -1
 """The base of a tag that no row ever has: the write path answers `precondition`, or replays."""
@@ -74,6 +77,29 @@ def idempotency_key(request: Request) -> str:
         detail = f"A key is 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters, sent once."
         raise SeraiError(Code.KEY_REQUIRED, detail if text else "")
     return text
+
+
+def position_text(position: Position) -> str:
+    """Return a position as headers hold it: epoch and version."""
+    return f"{position.epoch}.{position.version}"
+
+
+def min_position(request: Request) -> Position | None:
+    """Return the position that the answer must stand at or after; None: the newest.
+
+    Raises:
+        SeraiError: `header_invalid`.
+    """
+    text = request.headers.get("serai-min-version")
+    if text is None:
+        return None
+    found = _POSITION.fullmatch(text.strip())
+    if found is None or int(found[2]) > INTEGER_MAX:
+        raise SeraiError(
+            Code.HEADER_INVALID,
+            "Serai-Min-Version is what Serai-Version of an answer said, such as 1.12.",
+        )
+    return Position(int(found[1]), int(found[2]))
 
 
 def request_hash(request: Request, body: bytes) -> bytes:

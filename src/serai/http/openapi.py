@@ -26,6 +26,7 @@ _REFERENCE: Final = "#/components/schemas/"
 _HEADERS: Final = {
     "ETag": "Validator of what is in the answer",
     "Location": "Address of the new row",
+    "Serai-Version": "Epoch and version of the write, for `Serai-Min-Version` of reads after it",
     "Idempotency-Replayed": "`true` when this is the stored answer to an earlier request",
 }
 _DESCRIPTION: Final = """One numbered log per organisation, and readers of it.

@@ -37,9 +37,11 @@ _NOTHING_LOADED: Final = "default-src 'none'; frame-ancestors 'none'"
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 _CORS_HEADERS: Final = (
     "authorization, content-type, content-encoding, idempotency-key, if-match, if-none-match,"
-    " x-request-id"
+    " serai-min-version, x-request-id"
 )
-_CORS_EXPOSED: Final = "etag, location, retry-after, idempotency-replayed, x-request-id"
+_CORS_EXPOSED: Final = (
+    "etag, location, retry-after, idempotency-replayed, serai-version, x-request-id"
+)
 _CORS_SECONDS: Final = 600
 
 

@@ -18,10 +18,19 @@ from serai.core import channels
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE, parse_uuid, uuid7
 from serai.core.limits import MIB, PAGE_BYTES_MAX
+from serai.core.token import Position
 from serai.gate.caller import Caller
 from serai.http.asgi import Reply, Request, no_query
 from serai.http.body import MERGE_PATCH, check_media_type, decode, no_body, read_body
-from serai.http.headers import etag_of, idempotency_key, if_match, matches_none, request_hash
+from serai.http.headers import (
+    etag_of,
+    idempotency_key,
+    if_match,
+    matches_none,
+    min_position,
+    position_text,
+    request_hash,
+)
 from serai.http.json_text import check_members
 from serai.http.query import ListRequest, cursor_text, list_request
 from serai.http.services import HttpServices
@@ -71,8 +80,9 @@ class Rows:
             after=wanted.after,
             limit=wanted.limit + 1,
         )
-        found = await services.at_home(
-            caller.org_id, lambda store, _: store.list_rows(query), verified=True
+        need = min_position(request)
+        found = await services.read(
+            caller.org_id, need, lambda since: since(need).list_rows(query), verified=True
         )
         return Reply(200, _page(wanted, found))
 
@@ -81,9 +91,9 @@ class Rows:
         caller = await services.identity.identity.resolve(request.headers.get("authorization"))
         no_query(request)
         row_id = _row_id(last)
-        key = (caller.org_id, self.collection.number, row_id)
-        (row,) = await services.at_home(
-            caller.org_id, lambda store, _: store.read([key]), verified=True
+        need, key = min_position(request), (caller.org_id, self.collection.number, row_id)
+        (row,) = await services.read(
+            caller.org_id, need, lambda since: since(need).read([key]), verified=True
         )
         number = self.collection.number
         if row is None or not channels.contains(caller.grant.channels, row.scope, number):
@@ -217,8 +227,10 @@ def _new_id(fields: dict[str, object]) -> UUID:
 
 def _reply(answer: WriteAnswer, status: int = 200, **headers: str) -> Reply:
     """Return the reply of a write. Status and body depend on the request and the stored text
-    only.
+    only. `Serai-Version` is for reads that must see it.
     """
     if answer.replayed:
         headers["idempotency-replayed"] = "true"
+    if answer.epoch:
+        headers["serai-version"] = position_text(Position(answer.epoch, answer.version))
     return Reply(status, answer.reply.encode(), headers=headers)

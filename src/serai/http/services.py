@@ -15,10 +15,12 @@ from uuid import UUID
 
 from serai.core.clock import Clock
 from serai.core.limits import BODY_BYTES_MAX, REQUEST_DEADLINE_SECONDS, SEGMENT_BLOCK_ROWS
-from serai.core.token import TokenSealer
+from serai.core.token import Position, TokenSealer
 from serai.gate.caller import Caller
 from serai.log.coalesce import Coalescer
+from serai.log.copies import Copies
 from serai.model import Vertical
+from serai.ports.reader import Since
 from serai.ports.store import Store
 from serai.telemetry.recorder import SILENT, Recorder
 from serai.wire.identity import (
@@ -154,6 +156,7 @@ class HttpServices:
         sealer: of since-tokens.
         clock: of the server.
         version: of Serai, for the document.
+        copies_for: organisation -> reads of its shard's replicas; None: there are none.
         ready: whether this process can serve requests now.
         recorder: is told of requests and pages.
     """
@@ -167,3 +170,24 @@ class HttpServices:
     settings: HttpSettings = field(default_factory=HttpSettings)
     ready: Callable[[], Awaitable[bool]] = always_ready
     recorder: Recorder = SILENT
+    copies_for: Callable[[int], Awaitable[Copies]] | None = None
+
+    async def read(
+        self,
+        org_id: int,
+        need: Position | None,
+        work: Callable[[Since], Awaitable[T]],
+        *,
+        verified: bool = False,
+    ) -> T:
+        """Run work that only reads: at a replica that has reached `need`, else at home.
+
+        Args:
+            need: what the caller must see; None: the newest, or what `work` says at each read.
+            verified: as of `AtHome`. A replica's answer verifies itself.
+        """
+        if self.copies_for is not None:
+            found = await (await self.copies_for(org_id)).answered(need, work)
+            if found is not None:
+                return found[0]
+        return await self.at_home(org_id, lambda store, _: work(lambda _: store), verified=verified)

@@ -19,11 +19,12 @@ from serai.core.limits import INTEGER_MAX, LIST_ROWS_DEFAULT, LIST_ROWS_MAX, PAG
 from serai.gate.caller import Caller
 from serai.http.asgi import Reply, Request, json_reply, no_query
 from serai.http.body import check_media_type, decode, read_body
-from serai.http.headers import matches_none
+from serai.http.headers import matches_none, min_position
 from serai.http.json_text import check_members, without_lone_surrogates
 from serai.http.query import nothing_else, parameters, whole_number
 from serai.http.services import HttpServices
 from serai.log.coalesce import Coalescer
+from serai.ports.reader import Since
 from serai.ports.store import Store, StoredRefusal
 from serai.readers.sync import GrantChanged, PullResult, pull, push
 from serai.wire.rest import RefusalForm, RefusalsAnswer
@@ -43,13 +44,13 @@ async def changes(request: Request, services: HttpServices, _: str) -> Reply:
     body = await read_body(request, services.settings.body_bytes_max)
     wanted = _wanted_of(body)
 
-    def pulled(store: Store, _: Coalescer) -> Awaitable[PullResult]:
+    def pulled(since: Since) -> Awaitable[PullResult]:
         return _under_present_grant(
             request,
             services,
             caller,
             lambda now: pull(
-                store,
+                since,
                 now,
                 services.sealer,
                 wanted,
@@ -59,7 +60,7 @@ async def changes(request: Request, services: HttpServices, _: str) -> Reply:
             ),
         )
 
-    result = await services.at_home(caller.org_id, pulled)
+    result = await services.read(caller.org_id, min_position(request), pulled)
     if result.unchanged and matches_none(request, result.etag):
         return Reply(304, headers={"etag": result.etag})
     reply = json_reply(result.answer, etag=result.etag)

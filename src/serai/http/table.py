@@ -61,6 +61,15 @@ _IF_NONE_MATCH: Final = Parameter(
     schema=_TEXT,
     example=f'"{_EXAMPLE_VERSION}"',
 )
+_MIN_VERSION: Final = Parameter(
+    name="Serai-Min-Version",
+    where="header",
+    doc="`Serai-Version` of the caller's last write: the answer stands at this version or a later "
+    "one, and a replica may give it. Without it the primary answers, or for a pull who has reached "
+    "its tokens.",
+    schema={**_TEXT, "pattern": r"^[1-9][0-9]{0,8}\.(0|[1-9][0-9]{0,15})$"},
+    example=f"1.{_EXAMPLE_VERSION}",
+)
 _EXAMPLE_MOMENT: Final = "2026-03-14T09:30:00.000000Z"
 _NOT_MODIFIED: Final = {304: "What the client holds still stands."}
 _SHARD: Final = (Code.ORG_MOVED,)
@@ -85,7 +94,7 @@ _WRITE: Final = (
     *_SHARD,
 )
 _CHANGE: Final = (*_WRITE, Code.PRECONDITION, Code.CONFLICT)
-_WRITE_HEADERS: Final = ("ETag", "Idempotency-Replayed")
+_WRITE_HEADERS: Final = ("ETag", "Idempotency-Replayed", "Serai-Version")
 
 
 def operations(vertical: Vertical) -> list[Operation]:
@@ -129,7 +138,7 @@ def _reading(collection: Collection, rows: Rows, row: dict[str, Any]) -> list[Op
             handler=rows.get,
             answer=f"{name}Row",
             answer_example=row,
-            parameters=(_IF_NONE_MATCH,),
+            parameters=(_IF_NONE_MATCH, _MIN_VERSION),
             problems=(Code.NOT_FOUND, *_SHARD),
             statuses=_NOT_MODIFIED,
             answer_headers=("ETag",),
@@ -183,7 +192,7 @@ def _writing(collection: Collection, rows: Rows, row: dict[str, Any]) -> list[Op
             answer_example={**row, "data": None},
             parameters=(_KEY, _IF_MATCH),
             problems=(*_CHANGE, *NO_BODY),
-            answer_headers=("Idempotency-Replayed",),
+            answer_headers=("Idempotency-Replayed", "Serai-Version"),
         ),
     ]
 
@@ -199,6 +208,7 @@ def _list_parameters(collection: Collection) -> tuple[Parameter, ...]:
             "`nextCursor` of the page before, with the same `order`.",
             {**_TEXT, "maxLength": CURSOR_BYTES_MAX},
         ),
+        _MIN_VERSION,
     ]
     for name, field in collection.fields.items():
         schema = filter_schema(field)
@@ -259,7 +269,7 @@ def _pull(first: Collection) -> Operation:
         request_example={"collections": [{"name": first.name}], "batchSize": 100},
         answer=ChangesAnswer,
         answer_example=pulled,
-        parameters=(_IF_NONE_MATCH,),
+        parameters=(_IF_NONE_MATCH, _MIN_VERSION),
         problems=_PULL,
         statuses=_NOT_MODIFIED,
         answer_headers=("ETag",),

@@ -395,7 +395,8 @@ class Coalescer:
                         if reply is None
                         else with_version(reply, version)
                     )
-                    waiting.settle(WriteAnswer(version, text, replayed=True))
+                    answer = WriteAnswer(version, text, replayed=True, epoch=plan.epoch)
+                    waiting.settle(answer)
             case Stale():
                 return self._again(waiting)
             case Gap(expected):

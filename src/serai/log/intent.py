@@ -71,8 +71,10 @@ class WriteAnswer(Struct, frozen=True, gc=False):
         reply: finished JSON text. For a mutation a `MutationResult`; else `{"id","version","data"}`
             of the first row, where `data` is null after a delete.
         replayed: the key was used before and this is the first answer.
+        epoch: of `version`; 0 if it is not known.
     """
 
     version: int
     reply: str
     replayed: bool = False
+    epoch: int = 0

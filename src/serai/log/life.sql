@@ -155,9 +155,9 @@ ORDER BY b.last;
 -- What changed in a stretch of a channel since its blocks, of at most $8 changes of the whole organisation; with what makes it
 -- whole, in one snapshot.
 WITH me AS MATERIALIZED (SELECT set_config('serai.org', $1::bigint::text, true)::bigint AS org_id)
-SELECT o.epoch, o.floor, l.folded, e.id, e.change, n.looked_at
+SELECT o.epoch, o.version AS head, o.floor, l.folded, e.id, e.change, n.looked_at
 FROM me
-CROSS JOIN LATERAL (SELECT h.org_id, h.epoch, h.floor FROM serai.org h WHERE h.org_id = me.org_id OFFSET 0) o
+CROSS JOIN LATERAL (SELECT h.org_id, h.epoch, h.version, h.floor FROM serai.org h WHERE h.org_id = me.org_id OFFSET 0) o
 CROSS JOIN LATERAL (SELECT x.folded FROM serai.log_life x WHERE x.org_id = o.org_id OFFSET 0) l
 CROSS JOIN LATERAL (
     SELECT count(*) AS looked_at

@@ -212,7 +212,11 @@ def _reaches(r: Record, since: int, at: Position) -> bool:
     # A stretch that was folded stands at its end: it must not lie beyond the position.
     apart = r["folded"] <= max(since, at.version)
     below = r["floor"] <= since
-    return apart and below and r["epoch"] == at.epoch and r["looked_at"] < SEGMENT_BEHIND_MAX
+    # A replica may not have come so far.
+    there = r["head"] >= at.version
+    return (
+        there and apart and below and r["epoch"] == at.epoch and r["looked_at"] < SEGMENT_BEHIND_MAX
+    )
 
 
 def _sealed(r: Record) -> Sealed:

@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from serai.core.errors import Code, SeraiError
+from serai.core.token import Position
 from serai.model import Collection, Field, FieldKind, Vertical
 from serai.ports.store import ListQuery
 from serai.schema.collections import named
@@ -28,8 +29,14 @@ _OPERATORS: Final = {
 }
 
 
-def list_statement(vertical: Vertical, query: ListQuery) -> tuple[str, list[object]]:
+def list_statement(
+    vertical: Vertical, query: ListQuery, since: Position | None = None
+) -> tuple[str, list[object]]:
     """Return (SQL, arguments) for a page of live rows in the query's order.
+
+    Args:
+        since: for a replica: what it must have reached. If it has not, there is no record; if
+            it has and there are no rows, there is one record without an id.
 
     Raises:
         SeraiError: `query_invalid` for a field, operator or value that the collection does not
@@ -70,20 +77,41 @@ def list_statement(vertical: Vertical, query: ListQuery) -> tuple[str, list[obje
             where.append(
                 _beyond(field, name, beyond, query.after, parameter, descending=query.descending)
             )
+    limit = parameter(query.limit)
+    me, join, end = f"me AS MATERIALIZED ({FOR_ORG} AS org_id)", "CROSS JOIN", ""
+    if since is not None:
+        me, join, end = _reached(parameter(since.epoch), parameter(since.version))
     # SQL here: the columns, filters and order are those of one request
     sql = f"""
-        WITH me AS MATERIALIZED ({FOR_ORG} AS org_id)
+        WITH {me}
         SELECT p.*
-        FROM me CROSS JOIN LATERAL (
+        FROM me {join} LATERAL (
             SELECT t.id, x.version, x.scope, x.doc, x.field_versions, x.created_version
             FROM {vertical.name}.{collection.name} t
             JOIN serai.row x ON x.org_id = t.org_id AND x.collection = $2 AND x.id = t.id
             WHERE {" AND ".join(where)}
             ORDER BY {order}
-            LIMIT {parameter(query.limit)}
-        ) p
+            LIMIT {limit}
+        ) p {end}
     """  # noqa: S608 - names come from the checked declaration, values are parameters
     return sql, arguments
+
+
+def _reached(epoch: str, version: str) -> tuple[str, str, str]:
+    """Return the organisation if it has reached the position, how rows are joined to it, and the
+    end of the join.
+    """
+    # SQL here: a part of the statement above
+    me = f"""asked AS MATERIALIZED ({FOR_ORG} AS org_id),
+        me AS MATERIALIZED (
+            SELECT o.org_id FROM asked CROSS JOIN LATERAL (
+                SELECT h.org_id FROM serai.org h
+                WHERE h.org_id = asked.org_id AND h.epoch = {epoch} AND h.version >= {version}
+                  AND h.state = 'active'
+                OFFSET 0
+            ) o
+        )"""  # noqa: S608 - both are names of parameters
+    return me, "LEFT JOIN", "ON true"
 
 
 def _beyond(

@@ -12,19 +12,22 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from serai.core.channels import Channel
 from serai.core.clock import Clock, SystemClock, timestamp_text
 from serai.core.errors import Code
-from serai.core.ids import ORG_SCOPE
-from serai.core.limits import FOLD_ROWS_MAX
 from serai.core.token import Position
 from serai.log.admit import device_of
 from serai.log.arguments import commit_arguments, key_text
 from serai.log.heads import Heads
 from serai.log.life_postgres import segment_page
 from serai.log.listing import FOR_ORG, list_statement
+from serai.log.pages import (
+    log_page_of,
+    log_page_statement,
+    read_heads,
+    snapshot_page_of,
+    stored_row,
+)
 from serai.model import Vertical
 from serai.ports.life import SegmentPage
 from serai.ports.store import (
@@ -37,7 +40,6 @@ from serai.ports.store import (
     Head,
     IdempotencyKey,
     ListQuery,
-    LogEntry,
     LogPage,
     Outcome,
     PlannedWrite,
@@ -45,7 +47,6 @@ from serai.ports.store import (
     Replayed,
     RowKey,
     SnapshotPage,
-    SnapshotRow,
     Stale,
     StoredRefusal,
     StoredRow,
@@ -60,7 +61,6 @@ _REFUSALS: Final = ("22", "23")
 """Classes of errors that put the data at fault: data exception, constraint violation."""
 _NOT_NULL: Final = "23502"
 _NO_UUID: Final = UUID(int=0)
-_decode_versions = msgspec.json.Decoder(dict[str, int]).decode
 
 
 class PostgresStore:
@@ -91,7 +91,7 @@ class PostgresStore:
                 _SQL["read"], [k[0] for k in keys], [k[1] for k in keys], [k[2] for k in keys]
             )
         for r in records:
-            found[r["n"] - 1] = _stored(r)
+            found[r["n"] - 1] = stored_row(r)
         return found
 
     async def commit(self, writes: Sequence[PlannedWrite]) -> list[Outcome]:
@@ -161,37 +161,16 @@ class PostgresStore:
         return await self._heads.head(org_id)
 
     async def _read_heads(self, org_ids: Sequence[int]) -> list[Head | None]:
-        async with self._pool.connection() as connection:
-            records = await connection.fetch(_SQL["heads"], org_ids)
-        found = {
-            r["org_id"]: Head(r["epoch"], r["version"], r["floor"], r["grants_version"], r["state"])
-            for r in records
-        }
-        return [found.get(org_id) for org_id in org_ids]
+        return await read_heads(self._pool, org_ids)
 
     async def log_page(
         self, org_id: int, after: int, *, scan: int, scopes: Sequence[UUID] | None, collections: int
     ) -> LogPage | None:
         """Return the log after version `after`: whole versions, about `scan` entries."""
-        limit = scan + FOLD_ROWS_MAX  # so that one whole version always fits
-        visible = None if scopes is None else [ORG_SCOPE, *scopes]
+        sql, arguments, limit = log_page_statement(org_id, after, scan, scopes, collections)
         async with self._pool.connection() as connection:
-            records = await connection.fetch(
-                _SQL["log_page"], org_id, after, limit, collections, visible
-            )
-        if not records:
-            return None
-        r = records[0]
-        head = Head(r["epoch"], r["head"], r["floor"], r["grants_version"], r["state"])
-        entries = [
-            LogEntry(r["version"], r["scope"], r["collection"], r["id"], r["change"])
-            for r in records
-            if r["version"] is not None
-        ]
-        if len(entries) < limit:
-            return LogPage(head, entries, head.version)
-        cut = entries[-1].version
-        return LogPage(head, [e for e in entries if e.version < cut], cut - 1)
+            records = await connection.fetch(sql, *arguments)
+        return log_page_of(records, limit)
 
     async def snapshot_page(
         self,
@@ -212,16 +191,7 @@ class PostgresStore:
                 after or _NO_UUID,
                 rows,
             )
-        found: list[SnapshotRow] = []
-        size = 0
-        for r in records:
-            size += len(r["change"])
-            found.append(
-                SnapshotRow(r["version"], r["scope"], r["collection"], r["id"], r["change"])
-            )
-            if size >= max_bytes:
-                return SnapshotPage(found, r["n"] - 1)
-        return SnapshotPage(found, len(channels) if len(records) < rows else records[-1]["n"] - 1)
+        return snapshot_page_of(records, len(channels), rows=rows, max_bytes=max_bytes)
 
     async def segment_page(
         self, org_id: int, channel: Channel, after: UUID | None, *, at: Position, rows: int
@@ -241,7 +211,7 @@ class PostgresStore:
         sql, arguments = list_statement(self._vertical, query)
         async with self._pool.connection() as connection:
             records = await connection.fetch(sql, *arguments)
-        return [(r["id"], _stored(r)) for r in records]
+        return [(r["id"], stored_row(r)) for r in records]
 
     async def refusals(
         self, org_id: int, *, user_id: UUID | None, after: int, limit: int
@@ -347,17 +317,6 @@ def _failed(
         if not any(op.collection == number and op.op != "delete" for op in write.ops):
             return Failed(Code.REFERENCED, f"Rows of {meaning.referenced_by} refer to it.")
     return Failed(meaning.code, meaning.detail, meaning.fields)
-
-
-def _stored(record: Record) -> StoredRow:
-    versions = record["field_versions"]
-    return StoredRow(
-        version=record["version"],
-        scope=record["scope"],
-        doc=record["doc"],
-        field_versions={} if versions is None else _decode_versions(versions),
-        created_version=record["created_version"],
-    )
 
 
 def _refusal(record: Record) -> StoredRefusal:

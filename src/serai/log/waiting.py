@@ -48,7 +48,7 @@ class Waiting:
 
     def committed(self, plan: PlannedWrite, version: int) -> None:
         """Answer that it is durable under this version."""
-        self.settle(WriteAnswer(version, with_version(plan.reply, version)))
+        self.settle(WriteAnswer(version, with_version(plan.reply, version), epoch=plan.epoch))
 
     def refuse_reuse(self) -> None:
         """Answer that another write has used its key."""

@@ -212,7 +212,7 @@ class Directory:
 
     async def add_shard(self, name: str, url: str, *, actor: str, reason: str) -> int:
         """Add a shard, or change the URL of the one with this name. Return its id."""
-        async with self._change(actor, reason) as c:
+        async with self.change(actor, reason) as c:
             shard_id: int | None = await c.fetchval(_SQL["add_shard"], name, url)
             if shard_id is None:
                 shard_id = await c.fetchval(_SQL["shard_by_name"], name)
@@ -229,7 +229,7 @@ class Directory:
         reason: str,
     ) -> None:
         """Say whether the shard gets new organisations."""
-        async with self._change(actor, reason) as c:
+        async with self.change(actor, reason) as c:
             await c.execute(_SQL["set_shard_state"], shard_id, state)
         await self.refresh()
 
@@ -242,7 +242,7 @@ class Directory:
             SeraiError: `conflict` if another range holds one of them.
         """
         try:
-            async with self._change(actor, reason) as c:
+            async with self.change(actor, reason) as c:
                 if not await c.fetchval(_SQL["range_exists"], shard_id, first, stop):
                     await c.execute(_SQL["add_range"], shard_id, first, stop)
         except PostgresError as error:
@@ -263,7 +263,7 @@ class Directory:
             SeraiError: `not_found` if there is no such organisation or shard.
         """
         try:
-            async with self._change(actor, reason) as c:
+            async with self.change(actor, reason) as c:
                 if shard_id is None:
                     await c.execute(_SQL["clear_override"], org_id)
                 else:
@@ -275,7 +275,8 @@ class Directory:
         await self.refresh()
 
     @contextlib.asynccontextmanager
-    async def _change(self, actor: str, reason: str) -> AsyncGenerator[Connection]:
+    async def change(self, actor: str, reason: str) -> AsyncGenerator[Connection]:
+        """Yield a transaction on the directory, in which the audit knows who and why."""
         async with self.pool.connection() as c, c.transaction():
             await c.execute(_SQL["who_and_why"], actor, reason)
             yield c

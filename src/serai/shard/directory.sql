@@ -16,6 +16,12 @@ SELECT shard_id, name, url FROM serai_directory.shard;
 -- name: addresses
 SELECT shard_id, name, address AS url FROM serai_directory.shard;
 
+-- name: replicas
+SELECT shard_id, name, url FROM serai_directory.replica ORDER BY shard_id, name;
+
+-- name: replica_addresses
+SELECT shard_id, name, address AS url FROM serai_directory.replica ORDER BY shard_id, name;
+
 -- name: ranges
 SELECT lower(orgs) AS first, upper(orgs) AS stop, shard_id FROM serai_directory.org_range;
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 from serai.core.errors import SeraiError
 from serai.shard.connection import Connection, Record
 from serai.shard.doorbell import Doorbell
-from serai.shard.placement import Placement, ShardRef
+from serai.shard.placement import Placement, ReplicaRef, ShardRef
 from serai.shard.pools import PinnedPool
 from serai.shard.queries import load_queries
 from serai.shard.role import RequestRole
@@ -144,19 +144,31 @@ class Follower:
                 await self.refresh()
 
 
+def _as(role: RequestRole | None, url: str) -> str:
+    return url if role is None else role.url(url)
+
+
 async def load_placement(c: Connection, role: RequestRole | None) -> Placement:
     """Read the placement whole."""
     # One snapshot: the version is that of the rows.
     async with c.transaction(isolation="repeatable_read", readonly=True):
         version: int = await c.fetchval(_SQL["version"])
         shards: list[Any] = await c.fetch(_SQL["shards" if role is None else "addresses"])
+        copies = await c.fetch(_SQL["replicas" if role is None else "replica_addresses"])
         ranges = await c.fetch(_SQL["ranges"])
         overrides = await c.fetch(_SQL["overrides"])
+    replicas: dict[int, list[ReplicaRef]] = {}
+    for r in copies:
+        ref = ReplicaRef(r["name"], _as(role, r["url"]))
+        replicas.setdefault(r["shard_id"], []).append(ref)
     return Placement(
         version,
         {
             s["shard_id"]: ShardRef(
-                s["shard_id"], s["name"], s["url"] if role is None else role.url(s["url"])
+                s["shard_id"],
+                s["name"],
+                _as(role, s["url"]),
+                tuple(replicas.get(s["shard_id"], ())),
             )
             for s in shards
         },

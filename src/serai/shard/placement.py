@@ -12,12 +12,23 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaRef:
+    """A copy of a shard that may answer reads. `url` may hold a password and is not in the
+    representation.
+    """
+
+    name: str
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ShardRef:
     """A shard. `url` may hold a password and is not in the representation."""
 
     id: int
     name: str
     url: str = field(repr=False)
+    replicas: tuple[ReplicaRef, ...] = ()
 
 
 class Placement:

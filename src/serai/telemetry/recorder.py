@@ -46,6 +46,11 @@ class Recorder:
     def pulled(self, result: str, changes: int) -> None:
         """Tell about a page of sync: `changes`, `unchanged`, `filling` or `must_refetch`."""
 
+    def read_by(self, who: str, waited_seconds: float) -> None:
+        """Tell who answered a read that a replica could have answered, and how long it waited for
+        the replica: `replica`, or `primary_` and why: `none`, `behind`, `failed`.
+        """
+
     def pushed(self, outcome: str, code: str | None, *, replayed: bool) -> None:
         """Tell about one mutation's result, and the code of a refusal."""
 

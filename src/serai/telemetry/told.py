@@ -130,6 +130,12 @@ class Told(Recorder):
         self.registry.cell(m.PULLS, result).add()
         self._changes.observe(changes)
 
+    def read_by(self, who: str, waited_seconds: float) -> None:
+        """Count a read."""
+        self.registry.cell(m.REPLICA_READS, who).add()
+        if waited_seconds:
+            self.registry.spread(m.REPLICA_WAIT_SECONDS).observe(waited_seconds)
+
     def pushed(self, outcome: str, code: str | None, *, replayed: bool) -> None:
         """Count a mutation; one that was sent again is not judged again."""
         self.registry.cell(m.MUTATIONS, "replayed" if replayed else outcome).add()

@@ -102,6 +102,10 @@ SHARD: Final[dict[str, Arguments]] = {
     "serai.log/postgres.sql:audit_page": (ORG, 500, 50),
     "serai.log/postgres.sql:audit_list": (ORG, None, None, None, 50),
     "serai.log/postgres.sql:create_org": (9_999,),
+    "serai.log/copies.sql:row_since": (ORG, 5, ROW, 1, ROWS - 5),
+    "serai.log/copies.sql:snapshot_page_since": (ORG, [5, 5], [PLACE, ALL_SCOPES], ROW, 50, 1, 9),
+    "serai.shard/replicas.sql:beat": (250,),
+    "serai.shard/replicas.sql:seen": (),
     "serai.schema/bookkeeping.sql:admit_to_shard": {"name": "pg_monitor"},
     **{f"serai.log/life.sql:{name}": arguments for name, arguments in _LIFE.items()},
     **{f"serai.readers.move/move.sql:{name}": given for name, given in _MOVE_ON_A_SHARD.items()},
@@ -195,6 +199,8 @@ _PLACEMENT: Final[dict[str, Arguments]] = {
     "changes": (ROWS - 50, 100),
     "shards": (),
     "addresses": (),
+    "replicas": (),
+    "replica_addresses": (),
     "ranges": (),
     "overrides": (),
     "org_by_key": ("o77",),
@@ -213,8 +219,21 @@ _PLACEMENT: Final[dict[str, Arguments]] = {
     "next_secret": ("token", b""),
     "retire_secret": ("token", 1),
 }
+_ENROL: Final[dict[str, Arguments]] = {
+    "add_replica": (1, "one-a", "postgresql://one-a"),
+    "remove_replica": (1, "one-a"),
+}
 _SERVING: Final = frozenset(
-    {"version", "changes", "addresses", "ranges", "overrides", "org_by_key", "secrets"}
+    {
+        "version",
+        "changes",
+        "addresses",
+        "replica_addresses",
+        "ranges",
+        "overrides",
+        "org_by_key",
+        "secrets",
+    }
 )
 _BOOKS: Final[dict[str, Arguments]] = {
     "create": {},
@@ -260,6 +279,7 @@ DIRECTORY: Final[dict[str, Arguments]] = {
     **_in("serai.gate/api_keys.sql", _API_KEYS),
     **_in("serai.gate/mirror.sql", {"sessions_ended": (_NOW - timedelta(minutes=1),)}),
     **_in("serai.shard/directory.sql", _PLACEMENT),
+    **_in("serai.shard/enrol.sql", _ENROL),
     **_in("serai.schema/bookkeeping.sql", _BOOKS),
     **_in("serai.app/retention.sql", _RETENTION),
     **_in("serai.app.doctor/explain.sql", _DOCTOR_OF_DEVICES),
@@ -271,6 +291,7 @@ OWNER: Final = frozenset(
         *_in("serai.gate/people.sql", dict.fromkeys(("create_user", "set_state"), ())),
         "serai.gate/people.sql:remove_from_organisation",
         "serai.gate/people.sql:revoke_device",
+        *_in("serai.shard/enrol.sql", _ENROL),
         *_in("serai.gate/external.sql", dict.fromkeys(("lock_user", "unlink_identities"), ())),
         *_in("serai.gate/keys.sql", {n: a for n, a in _KEYS.items() if n != "read_signing_keys"}),
         *_in(
@@ -286,6 +307,7 @@ WHOLE: Final = {
 SMALL: Final = {
     "serai_directory.shard": "a row for each shard",
     "serai.retention": "one row",
+    "serai_directory.replica": "a row or a few for each shard",
     "serai_directory.org_range": "a row or a few for each shard",
     "serai_directory.version": "one row",
     "serai_directory.request_role": "one row",

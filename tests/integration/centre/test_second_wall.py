@@ -46,6 +46,7 @@ FUNCTIONS = {
     "serai.advance_segments",
     "serai.put_blocks",
     "serai.turn_retention",
+    "serai.beat",
 }
 TABLES = """
 SELECT n.nspname || '.' || c.relname AS name, c.relispartition AS part,

@@ -10,6 +10,7 @@ import pytest
 
 from serai.core.errors import Code, SeraiError
 from serai.shard.directory import Directory
+from serai.shard.enrol import add_replica, remove_replica
 from serai.shard.secrets import add_secret, ensure_secret, retire_secret, secrets
 
 WHO = {"actor": "ann", "reason": "test"}
@@ -283,3 +284,38 @@ async def test_a_key_is_rotated_by_adding_one_and_the_newest_cannot_be_retired(d
     await retire_secret(directory.pool, "jwt", 2)
     assert await secrets(directory.pool, "jwt") == {2: b"second"}
     assert await secrets(directory.pool, "token") == {}
+
+
+async def test_replicas_are_known_in_every_process_and_their_passwords_in_no_audit(
+    directory, open_directory, migrated_database
+):
+    other = await open_directory()
+    before = directory.version
+    url = "postgresql://ann:secret@host-a:5432/one"
+    (shard, _) = directory.shards
+    await add_replica(directory, shard.id, "one-a", url, **WHO)
+    await add_replica(directory, shard.id, "one-a", url, **WHO)
+    assert directory.version == before + 1, "the same again is no change"
+    await other.refresh()
+    (known,) = other.shards[0].replicas
+    assert (known.name, known.url) == ("one-a", url)
+    assert "secret" not in repr(other.shards)
+    await remove_replica(directory, shard.id, "one-a", **WHO)
+    await other.refresh()
+    assert other.shards[0].replicas == ()
+    audit = ask(
+        migrated_database,
+        "SELECT action, subject, actor, coalesce(after, before)::text"
+        " FROM serai_directory.placement_audit WHERE subject = 'replica' ORDER BY version",
+    )
+    assert [row[:3] for row in audit] == [
+        ("insert", "replica", "ann"),
+        ("delete", "replica", "ann"),
+    ]
+    assert all("secret" not in str(row[3]) and "host-a" not in str(row[3]) for row in audit)
+
+
+async def test_a_replica_of_no_shard_is_refused(directory):
+    with pytest.raises(SeraiError) as refused:
+        await add_replica(directory, 99, "x", "postgresql://host/x", **WHO)
+    assert refused.value.code is Code.NOT_FOUND

@@ -22,6 +22,7 @@ PROCESS = {
 }
 ALLOWED_LABELS = {
     "operation",
+    "replica",
     "status",
     "code",
     "shard",

@@ -27,7 +27,8 @@ from serai.core.ids import ALL_SCOPES, ORG_SCOPE
 from serai.core.limits import PAGE_BYTES_MAX, PAGE_SCAN_MAX
 from serai.core.token import Position, SinceToken, TokenSealer, grouped, ungrouped
 from serai.gate.caller import Caller
-from serai.ports.store import Head, LogPage, SnapshotPage, Store
+from serai.ports.reader import Reader, Since
+from serai.ports.store import Head, LogPage, SnapshotPage
 from serai.readers.sync.horizon import why_refetch
 from serai.telemetry.recorder import SILENT, Recorder
 from serai.wire.sync import ChangesRequest, RawChangesAnswer, RawCollectionChanges, WantedCollection
@@ -86,7 +87,7 @@ class _Page:
 
 
 async def pull(
-    store: Store,
+    source: Reader | Since,
     caller: Caller,
     sealer: TokenSealer,
     request: ChangesRequest,
@@ -101,6 +102,8 @@ async def pull(
     arrive together.
 
     Args:
+        source: a store; or who is asked for what is at or after a position. Each read of a page
+            then asks for the position that it builds on, so it may be another copy.
         block_rows: whoever asks can put sealed blocks in their places in the answer, and wants
             them where a page has room for so many rows. None: rows only.
 
@@ -108,6 +111,7 @@ async def pull(
         SeraiError: an unknown collection, a token that does not open, or an organisation that is
         not here. GrantChanged: the caller's grant is older than the organisation's.
     """
+    since = source if callable(source) else _only(source)
     groups: dict[str | None, list[WantedCollection]] = {}
     for wanted in request.collections:
         if wanted.name not in caller.vertical.by_name:
@@ -122,7 +126,7 @@ async def pull(
     for text, group in groups.items():
         with recorder.span("serai.pull"):
             page = await _pull_group(
-                store, caller, sealer, text, group, request.batch_size, block_rows
+                since, caller, sealer, text, group, request.batch_size, block_rows
             )
         # Most pulls bring nothing, and sealing what was just opened costs as much as all else.
         if page.same and text is not None and sealer.would_spell(text):
@@ -148,6 +152,13 @@ async def pull(
     return PullResult(answer, _etag(answer.collections), unchanged, frames)
 
 
+def _only(store: Reader) -> Since:
+    def newest(_: Position | None) -> Reader:
+        return store
+
+    return newest
+
+
 def _told(page: _Page, *, same: bool) -> str:
     """Return what a page is counted as."""
     if page.refetch:
@@ -158,7 +169,7 @@ def _told(page: _Page, *, same: bool) -> str:
 
 
 async def _pull_group(
-    store: Store,
+    since: Since,
     caller: Caller,
     sealer: TokenSealer,
     text: str | None,
@@ -175,7 +186,8 @@ async def _pull_group(
     mask = 0
     for bits in visible.values():
         mask |= bits
-    head = await _head(store, caller.org_id)
+    reader = since(None if token is None else token.position)
+    head = await _head(reader, caller.org_id)
     _check_grant(caller, head)
     log = LogPage(head, [], head.version)
     if token is not None:
@@ -185,7 +197,7 @@ async def _pull_group(
             return _Page({}, token, {}, more=False, head=head, kept=visible, same=True)
         if after < head.version:
             scan = max(PAGE_SCAN_MAX, batch)
-            found = await store.log_page(
+            found = await reader.log_page(
                 caller.org_id, after, scan=scan, scopes=scopes, collections=mask
             )
             if found is None or found.head.state == "moved":
@@ -199,11 +211,12 @@ async def _pull_group(
     page.kept = kept
     page.lost = {} if token is None else channels.lost(_held(token), visible)
     if page.token.filling:
+        reader = since(page.token.position)
         room = block_rows is not None and _rows_wanted(page, batch) >= block_rows
-        if not (room and await _fill_from_blocks(store, page, batch)):
-            await _fill(store, page, batch)
+        if not (room and await _fill_from_blocks(reader, page, batch)):
+            await _fill(reader, page, batch)
         # Rows of an organisation that left meanwhile may have gone one by one.
-        await _head(store, caller.org_id)
+        await _head(reader, caller.org_id)
     page.more = page.token.position.version < head.version or bool(page.token.filling)
     return page
 
@@ -213,8 +226,8 @@ def _check_grant(caller: Caller, head: Head) -> None:
         raise GrantChanged(head.grants_version)
 
 
-async def _head(store: Store, org_id: int) -> Head:
-    head = await store.head(org_id)
+async def _head(reader: Reader, org_id: int) -> Head:
+    head = await reader.head(org_id)
     # What a home that was left still has is old.
     if head is None or head.state == "moved":
         raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
@@ -323,7 +336,7 @@ def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-async def _fill(store: Store, page: _Page, batch: int) -> None:
+async def _fill(reader: Reader, page: _Page, batch: int) -> None:
     """Add rows of the channels being filled, as of the page's version.
 
     A row that changed after that version is left out: its log entry comes after this page, with the
@@ -331,7 +344,7 @@ async def _fill(store: Store, page: _Page, batch: int) -> None:
     """
     token = page.token
     wanted = _apart(ungrouped(token.filling))
-    found = await store.snapshot_page(
+    found = await reader.snapshot_page(
         token.org_id, wanted, token.cursor, rows=_rows_wanted(page, batch), max_bytes=PAGE_BYTES_MAX
     )
     for row in found.rows:
@@ -340,14 +353,14 @@ async def _fill(store: Store, page: _Page, batch: int) -> None:
     page.token = _filled(token, wanted, found)
 
 
-async def _fill_from_blocks(store: Store, page: _Page, batch: int) -> bool:
+async def _fill_from_blocks(reader: Reader, page: _Page, batch: int) -> bool:
     """Add sealed blocks of the channel being filled, and on top of them what has changed in them up
     to the page's version. Return whether there were any.
     """
     token = page.token
     channel = token.first_filling()
     assert channel is not None, "something is left to fill"
-    found = await store.segment_page(
+    found = await reader.segment_page(
         token.org_id, channel, token.cursor, at=token.position, rows=_rows_wanted(page, batch)
     )
     if found is None:

@@ -37,6 +37,7 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA serai_directory, serai_schema TO %I', role_name);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA serai_schema TO %I', role_name);
     EXECUTE format('GRANT SELECT (shard_id, name, address, state) ON serai_directory.shard TO %I', role_name);
+    EXECUTE format('GRANT SELECT (shard_id, name, address) ON serai_directory.replica TO %I', role_name);
     EXECUTE format(
         'GRANT SELECT ON serai_directory.version, serai_directory.placement_audit, serai_directory.org_range, '
         'serai_directory.org_override, serai_directory.organisation, serai_directory.secret, serai_directory.users, '

@@ -48,7 +48,11 @@ BEGIN
         WHERE f.pronamespace = 'serai'::regnamespace
           AND f.proname IN ('commit', 'create_org', 'ensure_months', 'turn_replies', 'turn_audit', 'fold_replies', 'lives',
                             'begin_life', 'note_life', 'fold_log', 'raise_floor', 'prune_log', 'open_channel',
+<<<<<<< HEAD
                             'advance_segments', 'put_blocks', 'turn_retention')
+=======
+                            'advance_segments', 'put_blocks', 'beat')
+>>>>>>> be44996 (Reads go to replicas that have reached the version they need; a read that names none is as fresh as before)
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', found_one.name, role_name);
     END LOOP;
@@ -56,6 +60,7 @@ BEGIN
     IF has_database_privilege(role_name, current_database(), 'TEMPORARY') THEN
         EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     END IF;
+    EXECUTE format('GRANT SELECT ON serai.heartbeat TO %I', role_name);
     EXECUTE format('GRANT USAGE ON SCHEMA serai_schema TO %I', role_name);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA serai_schema TO %I', role_name);
 END
