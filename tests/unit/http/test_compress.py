@@ -10,7 +10,15 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serai.http.compress import chosen_encoding, compressed, tagged, untagged
+from serai.http.compress import (
+    chosen_encoding,
+    compressed,
+    joined,
+    joined_packed,
+    tagged,
+    untagged,
+)
+from serai.readers.sync import BLOCK
 
 NOISE = random.Random(7).randbytes(200_000)
 
@@ -101,3 +109,18 @@ def test_other_bytes_have_another_tag_that_leads_back(etag, encoding):
 def test_a_weak_tag_stands_for_every_encoding(etag):
     assert tagged(etag, "gzip") == etag
     assert untagged(etag) == etag
+
+
+def test_blocks_stand_in_their_places_whatever_the_answer_is_packed_with():
+    blocks = [b'{"id":"1"},{"id":"2"}', b'{"id":"3"}', b"x" * 300_000]
+    frames = [zstandard.ZstdCompressor(level=9).compress(block) for block in blocks]
+    mark = BLOCK.encode()
+    body = b'[{"c":[' + mark + b"," + mark + b',{"id":"9"}]},{"c":[' + mark + b"]}]"
+    whole = body
+    for block in blocks:
+        whole = whole.replace(mark, block, 1)
+    assert joined(body, frames) == whole
+    packed = joined_packed(body, frames)
+    reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+    assert reader.read() == whole
+    assert all(frame in packed for frame in frames)

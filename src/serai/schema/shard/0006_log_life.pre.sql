@@ -1,5 +1,7 @@
 -- The life of the log: what is known of its age, what was folded away, and the segments that stand in for rows in a fill.
 
+-- Upkeep leaves an organisation alone that is frozen or lives elsewhere.
+
 -- One row for each organisation that upkeep has looked at.
 CREATE TABLE serai.log_life (
     org_id bigint PRIMARY KEY,
@@ -73,7 +75,7 @@ CREATE FUNCTION serai.begin_life(p_org bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM serai.segment s WHERE s.org_id = p_org;
     INSERT INTO serai.log_life AS l (org_id, epoch, sealed, due_at)
-    SELECT o.org_id, o.epoch, -1, '-infinity' FROM serai.org o WHERE o.org_id = p_org
+    SELECT o.org_id, o.epoch, -1, '-infinity' FROM serai.org o WHERE o.org_id = p_org AND o.state = 'active'
     ON CONFLICT (org_id) DO UPDATE
     SET epoch = excluded.epoch, sealed = excluded.sealed, due_at = excluded.due_at,
         marks = CASE WHEN l.epoch = excluded.epoch THEN l.marks ELSE '{}' END,
@@ -102,7 +104,7 @@ BEGIN
     -- One at a time; and readers of segments learn of it in the same transaction.
     UPDATE serai.log_life l SET folded = greatest(l.folded, p_last)
     FROM serai.org o
-    WHERE l.org_id = p_org AND o.org_id = p_org AND p_first <= p_last AND p_last <= o.version;
+    WHERE l.org_id = p_org AND o.org_id = p_org AND o.state = 'active' AND p_first <= p_last AND p_last <= o.version;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'versions % to % of % cannot be folded', p_first, p_last, p_org;
     END IF;
@@ -125,7 +127,7 @@ $$;
 -- From now on deltas begin at this version or later. Never goes back.
 CREATE FUNCTION serai.raise_floor(p_org bigint, p_floor bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE serai.org o SET floor = p_floor WHERE o.org_id = p_org AND o.floor < p_floor AND o.version >= p_floor
+    UPDATE serai.org o SET floor = p_floor WHERE o.org_id = p_org AND o.state = 'active' AND o.floor < p_floor AND o.version >= p_floor
 $$;
 
 -- Deletes at most `p_limit` changes at or below the floor, oldest first. The ids of deleted rows stay.
@@ -143,7 +145,7 @@ BEGIN
             WHERE g.org_id = o.org_id AND g.version <= o.floor
             ORDER BY g.version, g.ordinal LIMIT p_limit
         ) x ON true
-        WHERE o.org_id = p_org
+        WHERE o.org_id = p_org AND o.state = 'active'
     ) old
     WHERE e.org_id = p_org AND e.version = old.version AND e.ordinal = old.ordinal;
     GET DIAGNOSTICS gone = ROW_COUNT;
@@ -157,7 +159,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO serai.segment (org_id, collection, scope, last, after, epoch, version, stale, rows, size)
     SELECT p_org, p_collection, p_scope, 'ffffffff-ffff-ffff-ffff-ffffffffffff', '00000000-0000-0000-0000-000000000000',
            o.epoch, o.version, true, 0, 0
-    FROM serai.org o WHERE o.org_id = p_org
+    FROM serai.org o WHERE o.org_id = p_org AND o.state = 'active'
     ON CONFLICT DO NOTHING
 $$;
 
