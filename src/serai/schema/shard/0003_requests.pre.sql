@@ -48,11 +48,7 @@ BEGIN
         WHERE f.pronamespace = 'serai'::regnamespace
           AND f.proname IN ('commit', 'create_org', 'ensure_months', 'turn_replies', 'turn_audit', 'fold_replies', 'lives',
                             'begin_life', 'note_life', 'fold_log', 'raise_floor', 'prune_log', 'open_channel',
-<<<<<<< HEAD
-                            'advance_segments', 'put_blocks', 'turn_retention')
-=======
-                            'advance_segments', 'put_blocks', 'beat')
->>>>>>> be44996 (Reads go to replicas that have reached the version they need; a read that names none is as fresh as before)
+                            'advance_segments', 'put_blocks', 'turn_retention', 'beat')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', found_one.name, role_name);
     END LOOP;
