@@ -139,6 +139,8 @@ class Telemetry:
                 cell(m.REPLICA_USED, shard.ref.name, name).set(float(used))
                 cell(m.REPLICA_LAG_SECONDS, shard.ref.name, name).set(seconds)
                 cell(m.REPLICA_BEHIND_BYTES, shard.ref.name, name).set(behind)
+            cell(m.SHARD_OPEN, shard.ref.name).set(not shard.guard.breaker.passes)
+            self._count(m.SHARD_OPENED, shard.guard.breaker.opened, shard.ref.name)
         if self._place is not None:
             data = packed(self._registry.series, self._registry.values, self._top.state())
             self._place.publish(data)

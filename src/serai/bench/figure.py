@@ -61,6 +61,8 @@ TARGETS: Final[dict[str, Target]] = {
     "import_seconds": _most(40),
     "cold_start_seconds": _most(6),
     "idle_memory_mb": _most(250),
+    "directory_lookup_us": _most(1),
+    "directory_mb": _most(50),
     "seed_5m_seconds": _most(480),
     "flatness_empty_pull": _most(1.3),
     "flatness_pull": _most(1.3),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from serai.bench import commit, device, over_http, reading, scale, segments, user
+from serai.bench import commit, device, directory, over_http, reading, scale, segments, user
 from serai.bench.figure import Figure, Load
 
 Measure = Callable[[Load], Awaitable[list[Figure]]]
@@ -31,7 +31,11 @@ CENTRE: Final[dict[str, Measure]] = {
     "history": device.history,
 }
 USER: Final[dict[str, Measure]] = {"cold-start": user.cold_start, "import": user.import_bookings}
-FLEET: Final[dict[str, Measure]] = {"scale": scale.scale, "segments": segments.segments}
+FLEET: Final[dict[str, Measure]] = {
+    "directory": directory.directory,
+    "scale": scale.scale,
+    "segments": segments.segments,
+}
 ALL: Final = {**CENTRE, **USER, **FLEET}
 
 

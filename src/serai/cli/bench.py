@@ -40,6 +40,7 @@ Name = Literal[
     "history",
     "cold-start",
     "import",
+    "directory",
     "scale",
     "segments",
 ]

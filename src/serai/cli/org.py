@@ -19,10 +19,8 @@ from serai.cli.run import CommandFailed, console, print_json, run
 from serai.cli.where import where
 
 app = App(name="org", help="Organisations: create, list, where, move, verify, audit.")
-app.command(audit_app)
-app.command(where)
-app.command(move)
-app.command(verify)
+for each in (audit_app, where, move, verify):
+    app.command(each)
 user_app = App(name="user", help="People: create, add to an organisation, password, sign out.")
 
 

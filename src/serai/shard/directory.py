@@ -169,7 +169,7 @@ class Directory:
         async with self.pool.connection() as c:
             org_id: int | None = await c.fetchval(_SQL["org_by_key"], key)
         if org_id is not None:
-            self._remember(key, org_id)
+            self.remember(key, org_id)
         return org_id
 
     async def organisations(self, *, limit: int) -> list[tuple[int, str, str]]:
@@ -196,14 +196,15 @@ class Directory:
             raise _creation_refused(error) from error
         assert row is not None, "the function answers or raises"
         org_id: int = row["org_id"]
-        self._remember(key, org_id)
+        self.remember(key, org_id)
         if not row["created"] or self.placement.resolve(org_id) is None:
             # It may have moved, or its range is younger than this process's copy: nobody is to be
             # made at a home that was left.
             await self.refresh()
         return org_id
 
-    def _remember(self, key: str, org_id: int) -> None:
+    def remember(self, key: str, org_id: int) -> None:
+        """Answer `org_by_key` from memory from now on: a key's number never changes."""
         self._keys[key] = org_id
         if len(self._keys) > KEYS_CACHED_MAX:
             self._keys.popitem(last=False)

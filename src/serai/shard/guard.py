@@ -39,7 +39,6 @@ class ShardGuard:
 
     Attributes:
         breaker: its state.
-        refused: requests that were refused at once.
     """
 
     def __init__(self, name: str, pool: PinnedPool, probe: Probe) -> None:
@@ -47,7 +46,6 @@ class ShardGuard:
         self._name, self._pool, self._probe = name, pool, probe
         self._now = asyncio.get_running_loop().time
         self.breaker = Breaker(self._now())
-        self.refused = 0
         self._waiting: dict[int, float] = {}
         self._number = 0
         self._task: asyncio.Task[None] | None = None
@@ -75,7 +73,6 @@ class ShardGuard:
             SeraiError: `unavailable` at once while the breaker is open; whatever `work` raises.
         """
         if not self.breaker.passes:
-            self.refused += 1
             raise self._unavailable()
         self._number += 1
         number = self._number

@@ -229,6 +229,18 @@ REPLICA_USED: Final = gauge(
     "replica",
     across=Across.MIN,
 )
+SHARD_OPEN: Final = gauge(
+    "serai_shard_breaker_open",
+    "1 while requests for the shard are refused at once because it does not answer, else 0.",
+    "Its organisations get 503; those of other shards notice nothing. Look at that PostgreSQL.",
+    "shard",
+)
+SHARD_OPENED: Final = counter(
+    "serai_shard_breaker_opened_total",
+    "How often a shard was found not to answer.",
+    "Many: it comes and goes, or is overloaded.",
+    "shard",
+)
 
 # ------------------------------------------------------------------ the process
 

@@ -321,3 +321,53 @@ async def test_a_pool_never_opens_more_than_its_bound_in_a_burst(fresh_database)
 def test_a_pool_outside_the_house_bounds_is_refused(size_min, size_max):
     with pytest.raises(ValueError, match="from 1 to 50"):
         PinnedPool(NOBODY, size_min=size_min, size_max=size_max)
+
+
+async def test_who_waits_for_a_database_that_is_given_up_is_told_then_and_not_later(
+    migrated_database, eventually
+):
+    async with PinnedPool(migrated_database, size_min=1, size_max=1) as pool:
+
+        async def slow() -> None:
+            async with pool.connection() as c:
+                await c.execute("SELECT pg_sleep(3600)")
+
+        async def waiting() -> None:
+            async with pool.connection():
+                raise AssertionError("there is one connection, and it is in use")
+
+        tasks = [asyncio.create_task(slow()), asyncio.create_task(waiting())]
+        await eventually(lambda: pool.stats.waited == 1)
+        pool.suspend()
+        for task in tasks:
+            with pytest.raises(SeraiError) as caught:
+                await task
+            assert caught.value.code is Code.UNAVAILABLE
+        with pytest.raises(SeraiError) as caught:
+            await pool.connection().__aenter__()
+        assert caught.value.code is Code.UNAVAILABLE
+        assert (pool.size, pool.free) == (0, 0)
+        pool.resume()
+        async with pool.connection() as c:
+            assert await c.fetchval("SELECT 1") == 1
+
+
+async def test_a_pool_for_a_database_that_is_down_starts_and_works_when_it_is_up(
+    migrated_database, outage
+):
+    pool = PinnedPool(migrated_database, size_min=2)
+    with outage(migrated_database):
+        pool.start()
+        with pytest.raises(SeraiError) as caught:
+            async with pool.connection():
+                pass
+        assert caught.value.code is Code.UNAVAILABLE
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                async with pool.connection() as c:
+                    assert await c.fetchval("SELECT 1") == 1
+                break
+            except SeraiError:
+                await asyncio.sleep(0)
+    await pool.close()
