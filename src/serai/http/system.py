@@ -1,9 +1,9 @@
 """Health, the document and its pages.
 
 Owns the operations that are about the server itself. Promises that `/healthz` asks nobody (a
-database that is down is no reason to kill this process), that `/readyz` does, and that the pages
-load nothing from anywhere else: their policy forbids it to the browser. Never shows anything of an
-organisation.
+database that is down is no reason to kill this process), that `/readyz` fails only for a process to
+which every shard is gone, and that the pages load nothing from anywhere else: their policy forbids
+it to the browser. Never shows anything of an organisation.
 """
 
 from __future__ import annotations

@@ -249,6 +249,8 @@ async def test_known_organisations_are_served_while_the_directory_is_down(house:
         pulled = await house.well("POST", "/v1/sync/changes", {"collections": [{"name": "guests"}]})
         assert pulled.status == 200, pulled
         stranger = Api(house.well.session, house.url, None)
+        ready = await stranger("GET", "/readyz")
+        assert ready.status == 200, "or a balancer would take every process out"
         refused = await stranger("POST", "/v1/auth/token", form, Idempotency_Key=None)
         assert (refused.status, refused.code) == (503, "unavailable"), refused
         assert "Retry-After" in refused.headers
