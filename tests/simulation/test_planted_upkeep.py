@@ -13,15 +13,20 @@ from msgspec import structs
 from serai.adapters.memory import life
 from serai.adapters.memory import store as memory_store
 from serai.adapters.memory.life import MemoryLifeStore
+from serai.ports.life import Part, RowText
 from simulation.planting import Bug, assert_found
 
 
 def change_while_sealing_missed(right):
-    """Rows are read, and called the rows of a later moment, when one of them has changed."""
+    """A block's rows are read before its version is: what changed in between is missed."""
+    read: dict[tuple[int, Part], tuple[object, list[RowText]]] = {}
 
-    async def wrong(self, org_id, part, at, blocks, *, again):
-        head = self._organisations[org_id].head.version
-        return await right(self, org_id, part, replace(at, version=head), blocks, again=again)
+    async def wrong(self, org_id, part, *, limit):
+        found = await right(self, org_id, part, limit=limit)
+        life = self._organisations[org_id].life
+        before = read.get((id(life), part), (life, found.rows))
+        read[id(life), part] = (life, found.rows)
+        return replace(found, rows=before[1])
 
     return wrong
 
@@ -119,7 +124,7 @@ def deleted_ids_pruned(right):
 
 
 BUGS = [
-    Bug(MemoryLifeStore, "put", change_while_sealing_missed, "I8", 90),
+    Bug(MemoryLifeStore, "part_rows", change_while_sealing_missed, "I8"),
     Bug(MemoryLifeStore, "advance", touched_blocks_called_fresh, "I8"),
     Bug(memory_store, "segment_page", deletes_left_out_on_top, "I8"),
     Bug(MemoryLifeStore, "begin", blocks_of_another_epoch, "I8"),
