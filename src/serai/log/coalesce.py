@@ -40,7 +40,7 @@ from serai.log.denials import RECORDED, Denials
 from serai.log.freezes import Freezes
 from serai.log.intent import WriteAnswer, WriteIntent
 from serai.log.replies import lost_reply, refusal_again_reply, with_version
-from serai.log.waiting import Waiting
+from serai.log.waiting import Waiting, not_judged
 from serai.model import Vertical
 from serai.ports.store import (
     Committed,
@@ -252,32 +252,59 @@ class Coalescer:
         if not admitted:
             return deferred
         outcomes = await self._commit(admitted)
+        stale, reused = await self._settle_all(admitted, outcomes)
+        if reused:
+            deferred = self._refuse_after(reused, deferred)
+        if not stale:
+            return deferred
+        position = {id(w): n for n, w in enumerate(batch)}
+        return sorted([*stale, *deferred], key=lambda w: position[id(w)])
+
+    async def _settle_all(
+        self, admitted: Sequence[tuple[Waiting, PlannedWrite]], outcomes: Sequence[Outcome]
+    ) -> tuple[list[Waiting], dict[tuple[int, UUID], int]]:
+        """Answer the writes of a transaction. Returns those to be tried again, and by device the
+        first number that another mutation had used.
+        """
         stale: list[Waiting] = []
         stopped: dict[tuple[int, UUID] | None, Waiting] = {}
+        reused: dict[tuple[int, UUID], int] = {}
         for (waiting, plan), outcome in zip(admitted, outcomes, strict=True):
             if isinstance(outcome, Committed):
                 waiting.committed(plan, outcome.version)
                 continue
             device = device_of(plan)
-            first = stopped.get(device)
-            if first is not None and isinstance(outcome, Stale):
-                # Not judged, because an earlier mutation of its device is not in: no attempt of its
-                # own, else eight refusals in a queue would exhaust all that come after them.
-                error = first.error
-                if error is None:
+            if isinstance(outcome, Replayed) and device is not None and not outcome.same_body:
+                reused.setdefault(device, waiting.number)
+            if isinstance(outcome, Stale) and not_judged(waiting, stopped.get(device), reused):
+                if not waiting.answer.done():
                     stale.append(waiting)
-                else:
-                    waiting.fail(error)
                 continue
             again = not await self._settle(waiting, plan, outcome)
             if again:
                 stale.append(waiting)
             if device is not None and (again or waiting.error is not None):
                 stopped[device] = waiting
-        if not stale:
-            return deferred
-        position = {id(w): n for n, w in enumerate(batch)}
-        return sorted([*stale, *deferred], key=lambda w: position[id(w)])
+        return stale, reused
+
+    def _refuse_after(
+        self, reused: Mapping[tuple[int, UUID], int], deferred: Sequence[Waiting]
+    ) -> list[Waiting]:
+        """Refuse what waits behind a mutation whose number another one had used: its device numbers
+        all of them anew, in their order. Returns what is left of `deferred`.
+        """
+        for org_id in {org_id for org_id, _ in reused}:
+            organisation = self._organisations[org_id]
+            kept = deque(w for w in organisation.waiting if not w.comes_after(reused))
+            for each in organisation.waiting:
+                if each.comes_after(reused):
+                    each.refuse_reuse()
+            self._queued -= len(organisation.waiting) - len(kept)
+            organisation.waiting = kept
+        for each in deferred:
+            if each.comes_after(reused):
+                each.refuse_reuse()
+        return [each for each in deferred if not each.comes_after(reused)]
 
     async def _commit(self, admitted: Sequence[tuple[Waiting, PlannedWrite]]) -> list[Outcome]:
         """Commit, and tell how it went."""

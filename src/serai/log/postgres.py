@@ -270,7 +270,9 @@ class PostgresStore:
 
 
 def _halts(outcome: Outcome) -> bool:
-    return not isinstance(outcome, Committed | Replayed)
+    if isinstance(outcome, Replayed):
+        return not outcome.same_body
+    return not isinstance(outcome, Committed)
 
 
 def _outcome(record: Record) -> Outcome:

@@ -6,8 +6,10 @@ Owns the answer: it is given once, however many try. Never decides which.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
+from uuid import UUID
 
 from serai.core.errors import Code, SeraiError
 from serai.log.intent import WriteAnswer, WriteIntent
@@ -36,6 +38,20 @@ class Waiting:
         answer = self.answer
         return answer.exception() if answer.done() and not answer.cancelled() else None
 
+    @property
+    def number(self) -> int:
+        """Return the number of a mutation, 0 for any other write."""
+        once = self.intent.once
+        return once.number if isinstance(once, MutationKey) else 0
+
+    def comes_after(self, reused: Mapping[tuple[int, UUID], int]) -> bool:
+        """Tell whether a mutation of the same device with a lower number is among these."""
+        once = self.intent.once
+        if not isinstance(once, MutationKey):
+            return False
+        below = reused.get((self.intent.org_id, once.device_id))
+        return below is not None and below < once.number
+
     def settle(self, answer: WriteAnswer) -> None:
         """Answer it."""
         if not self.answer.done():
@@ -57,3 +73,24 @@ class Waiting:
             self.settle(WriteAnswer(0, reused_reply(once.number, self.intent.rows[0].id)))
         else:
             self.fail(SeraiError(Code.KEY_REUSED))
+
+
+def not_judged(
+    waiting: Waiting, first: Waiting | None, reused: Mapping[tuple[int, UUID], int]
+) -> bool:
+    """Tell whether a write is stale only because an earlier mutation of its device is not in. If
+    that one was answered for good, so is this one.
+
+    Args:
+        first: the first of its device that was not taken.
+        reused: by device, the first number that another mutation had used.
+    """
+    if waiting.comes_after(reused):
+        waiting.refuse_reuse()
+        return True
+    if first is None:
+        return False
+    # No attempt of its own, else eight refusals in a queue would exhaust all that come after them.
+    if first.error is not None:
+        waiting.fail(first.error)
+    return True

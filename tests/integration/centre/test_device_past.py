@@ -52,8 +52,10 @@ def age(sql: psycopg.Connection, days: int, *, into_its_day: bool) -> None:
 
 
 async def told(desk: Desk, writes: Sequence[PlannedWrite]) -> set[tuple[str | None, bool]]:
-    """Send the writes again; return what is said of them, (reply, same body)."""
-    outcomes = await desk.commit(*writes)
+    """Send the writes again, each alone: after one whose number another has used none is judged.
+    Return what is said of them, (reply, same body).
+    """
+    outcomes = [await desk.commit_one(write) for write in writes]
     assert all(isinstance(each, Replayed) for each in outcomes), outcomes
     return {(each.reply, each.same_body) for each in outcomes if isinstance(each, Replayed)}
 

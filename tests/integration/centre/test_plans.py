@@ -188,7 +188,7 @@ async def a_batch(desk: Desk) -> None:
 
 async def a_copy_of_an_old_file(desk: Desk) -> None:
     numbers = (70, 700, 7_000)
-    outcomes = await desk.commit(*(desk.plan(once=mutation(PHONE, n)) for n in numbers))
+    outcomes = [await desk.commit_one(desk.plan(once=mutation(PHONE, n))) for n in numbers]
     assert outcomes == [Replayed(0, None, same_body=False)] * 3
 
 

@@ -204,16 +204,17 @@ async def test_a_phone_that_heard_no_answer_sends_all_again_and_writes_once() ->
 
 
 async def test_the_same_number_with_another_content_is_not_taken_for_a_retry() -> None:
-    """A file that was copied, or restored: its device numbers the write anew. The writes beside it
-    are not concerned, and each has its result.
+    """A file that was copied, or restored: its device numbers the write anew, and those that came
+    after it, or they would overtake it.
     """
     each = await phone()
     await each.sends(new(1, 1))
-    results = await each.sends(new(1, 2), new(2, 3))
-    assert statuses(results) == [(1, "rejected", "key_reused"), (2, "applied", None)]
-    assert (await nights(each.store, 2), await nights(each.store, 3)) == (None, 1)
+    change = item(3, "update", 3, fields={"nights": 5}, after=2)
+    results = await each.sends(new(1, 2), new(2, 3), change)
+    assert statuses(results) == [(n, "rejected", "key_reused") for n in (1, 2, 3)]
+    assert (await nights(each.store, 2), await nights(each.store, 3)) == (None, None)
     assert await each.store.refusals(ORG, user_id=ANNA, after=0, limit=9) == []
-    assert statuses(await each.sends(new(3, 2))) == [(3, "applied", None)]
+    assert statuses(await each.sends(new(2, 2))) == [(2, "applied", None)]
 
 
 async def test_a_retry_may_know_a_newer_base() -> None:

@@ -141,7 +141,8 @@ class MemoryStore:
             device = (write.org_id, once.device_id) if isinstance(once, MutationKey) else None
             outcome = Stale() if device in halted else self._commit_one(write)
             outcomes.append(outcome)
-            if device is not None and isinstance(outcome, _HALTS):
+            reused = isinstance(outcome, Replayed) and not outcome.same_body
+            if device is not None and (reused or isinstance(outcome, _HALTS)):
                 halted.add(device)
         return outcomes
 

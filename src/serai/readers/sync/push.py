@@ -26,6 +26,7 @@ from serai.core.token import TokenSealer
 from serai.gate.caller import Caller
 from serai.log.coalesce import Coalescer
 from serai.log.intent import RowIntent, WriteAnswer, WriteIntent
+from serai.log.replies import reused_reply
 from serai.model import Collection, Scope
 from serai.model.validate import row_values
 from serai.ports.store import MutationKey, Store
@@ -71,7 +72,14 @@ async def push(
     answers: dict[int, WriteAnswer] = {}
     stands: dict[int, _Stand | None] = {}
     built_on = {mutation.after for mutation in request.mutations}
+    reused = False
     for run in _runs(request.mutations):
+        if reused:
+            # Its device numbers these anew as well: in their order, after what they were made on.
+            for mutation in run:
+                again = reused_reply(mutation.number, mutation.id)
+                answers[mutation.number] = WriteAnswer(0, again)
+            continue
         below = [_below(mutation, stands) for mutation in run]
         futures = [
             coalescer.enqueue(_intent(caller, request, mutation, _base(mutation, stand)))
@@ -81,6 +89,7 @@ async def push(
         for mutation, stand, future in zip(run, below, futures, strict=True):
             answer = answers[mutation.number] = future.result()
             earlier = _earlier_decoder.decode(answer.reply)
+            reused = reused or earlier.code == Code.KEY_REUSED.text
             if mutation.number in built_on:
                 stands[mutation.number] = _stand(mutation, stand, earlier)
             recorder.pushed(earlier.status, earlier.code, replayed=answer.replayed)

@@ -187,7 +187,7 @@ BEGIN
                 SELECT 1
                 FROM unnest(w_org, w_device) WITH ORDINALITY AS earlier (org_id, device_id, w)
                 WHERE earlier.w < later.w AND earlier.org_id = later.org_id AND earlier.device_id = later.device_id
-                  AND outcomes[earlier.w] IN ('stale', 'gone', 'gap', 'fenced', 'device')
+                  AND (outcomes[earlier.w] IN ('stale', 'gone', 'gap', 'fenced', 'device') OR NOT sames[earlier.w])
             )
         LOOP
             outcomes[found_one.w] := 'stale';

@@ -111,11 +111,13 @@ async def a_number_with_another_body_is_told_apart_for_long(desk: Desk) -> None:
     known, other = Replayed(0, None, same_body=True), Replayed(0, None, same_body=False)
     assert await desk.commit(*sent) == [known] * 140
     new = [desk.plan(desk.guest(), once=mutation(phone, n), body=f"new {n}") for n in numbers]
-    assert await desk.commit(*new) == [other] * 140
-    mixed = [sent[9], new[10], desk.plan(once=mutation(phone, 141), body="next")]
-    assert await desk.commit(*mixed) == [known, other, Committed(2)]
+    assert await desk.commit(*new) == [other, *[Stale()] * 139], "what follows is not judged"
+    assert [await desk.commit_one(each) for each in new[1:]] == [other] * 139
+    following = desk.plan(desk.guest(), once=mutation(phone, 141), body="next")
+    assert await desk.commit(sent[9], new[10], following) == [known, other, Stale()]
+    assert await desk.commit_one(following) == Committed(3)
     assert await desk.commit_one(desk.plan(once=mutation(tablet, 1), body="write 1")) == other
-    assert await desk.version() == 2
+    assert await desk.version() == 3
 
 
 async def a_device_is_one_users(desk: Desk) -> None:
