@@ -38,9 +38,9 @@ class Reaction(Enum):
 
 NUMBER_REUSED: Final = Code.KEY_REUSED.text
 """The code of a rejected mutation whose number was used for another write: a copy of this file has
-used it, or the file is an old copy of itself. Only that mutation was not judged, so it stays in the
-queue and gets a new number. (As an error of a whole request the code would not tell which mutations
-were judged; the client halts.)"""
+used it, or the file is an old copy of itself. It was not judged, nor was any after it in the
+request, so they stay in the queue and get new numbers. (As an error of a whole request the code
+would not tell which mutations were judged; the client halts.)"""
 
 _OWN: Final = {
     Code.DEVICE_UNKNOWN: Reaction.RENUMBER,
