@@ -19,6 +19,7 @@ from serai.app import laptop as laptops
 from serai.app.asgi import Application
 from serai.app.fleet import prepare_fleet, prepare_new
 from serai.app.laptop import Laptop
+from serai.app.laptop_replicas import replicated
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.serving import free_address, served
 from serai.app.settings import Settings, SettingsError
@@ -43,6 +44,7 @@ async def dev_server(
     data_dir: Path | None,
     *,
     shards: int = 1,
+    replicas: int = 0,
     say: Callable[[str], None] = lambda _: None,
     telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[DevServer]:
@@ -54,17 +56,19 @@ async def dev_server(
             that is empty becomes directory and shard.
         shards: how many at least, each a PostgreSQL of its own; a data directory that has more
             keeps them.
+        replicas: how many of each shard at least, as with shards.
         say: is told each step.
         telemetry: is told what the API does; nobody is if None.
 
     Raises:
         OSError: the port is taken; nothing was started.
-        SettingsError: more than one shard is asked for where the settings name a PostgreSQL.
+        SettingsError: more than one shard, or a replica, is asked for where the settings name a
+            PostgreSQL.
     """
-    if settings.directory_url and shards > 1:
+    if settings.directory_url and (shards > 1 or replicas):
         raise SettingsError(
-            "SERAI_DIRECTORY_URL names a PostgreSQL that runs, so no shards are started. "
-            "Unset it, or add shards to its directory: serai shard add"
+            "SERAI_DIRECTORY_URL names a PostgreSQL that runs, so no shards and no replicas are "
+            "started. Unset it, or add them to its directory: serai shard add, serai shard replica"
         )
     free_address(settings.host, settings.port)
     async with contextlib.AsyncExitStack() as stack:
@@ -79,6 +83,9 @@ async def dev_server(
             settings = msgspec.structs.replace(settings, directory_url=laptop.directory_url)
             say("bringing the schema up to date")
             await prepare_fleet(settings, [(each.name, each.url) for each in laptop.primaries])
+            held = await stack.enter_async_context(replicated(settings, laptop, data_dir, replicas))
+            if held:
+                say(f"each shard has {held} streaming replica{'s' if held > 1 else ''}")
         say("starting the API")
         runtime = await stack.enter_async_context(open_runtime(settings, as_owner=True))
         application = Application(settings, telemetry)

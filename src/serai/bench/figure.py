@@ -59,6 +59,7 @@ TARGETS: Final[dict[str, Target]] = {
     "segment_bytes_per_row": _most(65),
     "segment_bootstrap_seconds": _most(2),
     "import_seconds": _most(40),
+    "replica_share": _least(0.95),
     "cold_start_seconds": _most(6),
     "idle_memory_mb": _most(250),
     "directory_lookup_us": _most(1),

@@ -99,14 +99,16 @@ class Stage:
         await insert_missing(self.runtime, self.shard, org_id, rows)
 
     @contextlib.asynccontextmanager
-    async def served(self) -> AsyncGenerator[Served]:
-        """Run `serai serve` over this stage."""
+    async def served(self, **more: str) -> AsyncGenerator[Served]:
+        """Run `serai serve` over this stage; `more`: variables of its environment."""
         port = free_port()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", "from serai.cli import main; main()", "serve"),
             *("--port", str(port), "--workers", str(WORKERS)),
             env=environment(
-                SERAI_DIRECTORY_URL=self.settings.directory_url, SERAI_LOG_LEVEL="error"
+                SERAI_DIRECTORY_URL=self.settings.directory_url,
+                SERAI_LOG_LEVEL="error",
+                **more,
             ),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

@@ -13,7 +13,17 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from serai.bench import commit, device, directory, over_http, reading, scale, segments, user
+from serai.bench import (
+    commit,
+    device,
+    directory,
+    over_http,
+    reading,
+    replicas,
+    scale,
+    segments,
+    user,
+)
 from serai.bench.figure import Figure, Load
 
 Measure = Callable[[Load], Awaitable[list[Figure]]]
@@ -35,6 +45,7 @@ FLEET: Final[dict[str, Measure]] = {
     "directory": directory.directory,
     "scale": scale.scale,
     "segments": segments.segments,
+    "replicas": replicas.replicas,
 }
 ALL: Final = {**CENTRE, **USER, **FLEET}
 

@@ -42,6 +42,7 @@ Name = Literal[
     "import",
     "directory",
     "scale",
+    "replicas",
     "segments",
 ]
 

@@ -14,7 +14,7 @@ from cyclopts import Parameter, validators
 
 from serai.app.settings import issued_by_itself, load_settings
 from serai.cli.run import CommandFailed, console, run
-from serai.core.limits import LAPTOP_SHARDS_MAX
+from serai.core.limits import LAPTOP_REPLICAS_MAX, LAPTOP_SHARDS_MAX
 
 
 def dev(
@@ -30,6 +30,13 @@ def dev(
             help="Shards, each a PostgreSQL of its own; data that has more keeps them.",
         ),
     ] = 1,
+    replicas: Annotated[
+        int,
+        Parameter(
+            validator=validators.Number(gte=0, lte=LAPTOP_REPLICAS_MAX),
+            help="Streaming replicas of each shard, which answer reads.",
+        ),
+    ] = 0,
     host: str | None = None,
     port: int | None = None,
 ) -> int:
@@ -43,7 +50,7 @@ def dev(
         Port to listen on.
     """
     chosen = None if ephemeral else data_dir or default_data_dir()
-    return run(_dev(chosen, shards, host, port))
+    return run(_dev(chosen, shards, replicas, host, port))
 
 
 def default_data_dir() -> Path:
@@ -51,7 +58,9 @@ def default_data_dir() -> Path:
     return Path.home() / ".local" / "share" / "serai" / "dev"
 
 
-async def _dev(data_dir: Path | None, shards: int, host: str | None, port: int | None) -> int:
+async def _dev(
+    data_dir: Path | None, shards: int, replicas: int, host: str | None, port: int | None
+) -> int:
     from serai.app.dev import dev_server
     from serai.app.telemetry import Telemetry
 
@@ -60,7 +69,12 @@ async def _dev(data_dir: Path | None, shards: int, host: str | None, port: int |
     async with (
         telemetry.shown(),
         dev_server(
-            settings, data_dir, shards=shards, say=console.print, telemetry=telemetry
+            settings,
+            data_dir,
+            shards=shards,
+            replicas=replicas,
+            say=console.print,
+            telemetry=telemetry,
         ) as server,
     ):
         data = "where SERAI_DIRECTORY_URL says" if settings.directory_url else data_dir

@@ -116,6 +116,8 @@ SEGMENT_BEHIND: Final = 200
 
 LAPTOP_SHARDS_MAX: Final = 16
 """Of `serai dev`: each is a PostgreSQL."""
+LAPTOP_REPLICAS_MAX: Final = 3
+"""Of each shard of `serai dev`."""
 POOL_CONNECTIONS_MIN: Final = 5
 POOL_CONNECTIONS_MAX: Final = 50
 POOL_WAIT_MS_MAX: Final = 250

@@ -248,6 +248,7 @@ class _Copy:
             self._replica.in_flight -= 1
         if found is None:
             raise _PrimaryNeeded("primary_behind", waited)
+        self._replica.unanswered = 0
         self._copies.recorder.read_by("replica", waited)
         return found
 
@@ -284,10 +285,11 @@ class _Copy:
         return head if head.version >= self._need.version else None
 
     def _note(self, error: Exception) -> None:
-        """Take the replica out if it did not answer. One that is busy, or that refused one
-        statement, stays.
+        """Take the replica out if it is gone. One that is busy, or that refused one statement,
+        stays.
         """
         busy = isinstance(error, SeraiError) and error.code is Code.OVERLOADED
         conflict = isinstance(error, PostgresError) and sqlstate(error) == _CONFLICT
         if not (busy or conflict):
-            self._copies.replicas.suspect(self._replica)
+            late = isinstance(error, TimeoutError)
+            self._copies.replicas.suspect(self._replica, late=late)

@@ -27,20 +27,23 @@ from serai.shard.queries import load_queries
 _log = logging.getLogger(__name__)
 _SQL: Final = load_queries("serai.shard", "replicas.sql")
 _LOOK_SECONDS_MAX: Final = 2 * REPLICA_BEAT_SECONDS
+LATE_IN_A_ROW: Final = 5
 _ERRORS: Final = (SeraiError, PostgresError, OSError)
 """What a server that is away makes of a look at it; a timeout is an OSError."""
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Replica:
-    """One replica. `in_flight`: reads that it is answering for this process. `eyes`: a connection
-    to look at it, for those of `pool` may all be waiting for an answer.
+    """One replica. `in_flight`: reads that it is answering for this process; `unanswered`: those
+    in a row that it did not answer in time. `eyes`: a connection to look at it, for those of `pool`
+    may all be waiting for an answer.
     """
 
     ref: ReplicaRef
     pool: PinnedPool
     eyes: PinnedPool
     in_flight: int = 0
+    unanswered: int = 0
     opened: bool = False
 
 
@@ -97,8 +100,13 @@ class Replicas:
         chosen = self._health.choose(loads, asyncio.get_running_loop().time())
         return None if chosen is None else self._known[chosen]
 
-    def suspect(self, replica: Replica) -> None:
-        """Offer it no more until it has been looked at: it did not answer."""
+    def suspect(self, replica: Replica, *, late: bool) -> None:
+        """Offer it no more until it has been looked at: it is gone, or `late` once too often. On a
+        busy machine a single answer may be late, and no replica means more work for the primary.
+        """
+        replica.unanswered += 1
+        if late and replica.unanswered < LATE_IN_A_ROW:
+            return
         if self._known.get(replica.ref.name) is replica:
             self._health.failed(replica.ref.name)
 

@@ -12,6 +12,7 @@ import socket
 import urllib.request
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from integration.abandoned import abandoned
@@ -86,6 +87,24 @@ def test_shards_of_a_dev_share_the_organisations_and_are_there_again(lone: Shell
         "shard-3",
     ]
     assert abandoned() <= before
+
+
+def test_replicas_of_a_dev_stream_and_are_there_again(lone: Shell) -> None:
+    data = ("--data-dir", str(lone.home / "data"))
+    for words in (("--shards", "2", "--replicas", "1"), ()):
+        with lone.started("dev", *data, *words) as dev:
+            assert dev.until("streaming") == "each shard has 1 streaming replica\n"
+            url = dev.until("SERAI_DIRECTORY_URL").split("'")[1]
+            with psycopg.connect(url) as directory:
+                found = directory.execute(
+                    "SELECT s.name, r.name, r.url FROM serai_directory.replica r"
+                    " JOIN serai_directory.shard s USING (shard_id) ORDER BY 1, 2"
+                ).fetchall()
+            assert [row[:2] for row in found] == [("shard-1", "copy-1"), ("shard-2", "copy-1")]
+            for _, _, replica in found:
+                with psycopg.connect(replica) as copy:
+                    follows = copy.execute("SELECT pg_is_in_recovery()").fetchone()
+                    assert follows == (True,)
 
 
 def test_a_dev_says_which_shard_died_and_ends_when_the_directory_does(lone: Shell) -> None:

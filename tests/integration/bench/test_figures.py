@@ -45,6 +45,7 @@ EXPECTED = {
         "segment_bytes_per_row",
         "segment_bootstrap_seconds",
     ],
+    "replicas": ["replica_share", "replica_read_p99_ms"],
 }
 WITHOUT_FLOOR = {
     "commit_p99_ms",
@@ -53,6 +54,7 @@ WITHOUT_FLOOR = {
     "cold_start_seconds",
     "idle_memory_mb",
     *EXPECTED["segments"],
+    *EXPECTED["replicas"],
 }
 BY_HAND = {"statements_per_empty_pull": 1.0, "history_rows_downloaded": 10.0}
 
