@@ -43,8 +43,7 @@ async def dev_server(
     settings: Settings,
     data_dir: Path | None,
     *,
-    shards: int = 1,
-    replicas: int = 0,
+    counts: tuple[int, int] = (1, 0),
     say: Callable[[str], None] = lambda _: None,
     telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[DevServer]:
@@ -54,9 +53,8 @@ async def dev_server(
         data_dir: where the data lives; None for a directory that is removed at the end. Ignored
             when `settings.directory_url` names a PostgreSQL that runs already; a database there
             that is empty becomes directory and shard.
-        shards: how many at least, each a PostgreSQL of its own; a data directory that has more
-            keeps them.
-        replicas: how many of each shard at least, as with shards.
+        counts: (shards, replicas of each) at least, each a PostgreSQL of its own; a data directory
+            that has more keeps them.
         say: is told each step.
         telemetry: is told what the API does; nobody is if None.
 
@@ -65,6 +63,7 @@ async def dev_server(
         SettingsError: more than one shard, or a replica, is asked for where the settings name a
             PostgreSQL.
     """
+    shards, replicas = counts
     if settings.directory_url and (shards > 1 or replicas):
         raise SettingsError(
             "SERAI_DIRECTORY_URL names a PostgreSQL that runs, so no shards and no replicas are "

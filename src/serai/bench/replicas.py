@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -56,7 +57,7 @@ class _Client:
         """
         text = self.rows.text()
         status, headers, row = await self._send("POST", f"/v1/{COLLECTION}", text)
-        assert status == 201, f"a write was answered with {status}"  # noqa: PLR2004 - Created
+        assert status == HTTPStatus.CREATED, f"a write was answered with {status}"
         position, version = headers["Serai-Version"], row["version"]
         path = f"/v1/{COLLECTION}/{row['id']}"
         found = await self._read("GET", path, None, position)
@@ -77,7 +78,7 @@ class _Client:
         begun = time.perf_counter()
         text = None if body is None else msgspec.json.encode(body).decode()
         status, _, answer = await self._send(method, path, text, position)
-        assert status == 200, f"a read was answered with {status}"  # noqa: PLR2004 - OK
+        assert status == HTTPStatus.OK, f"a read was answered with {status}"
         self.seconds.append(time.perf_counter() - begun)
         self.reads += 1
         return answer

@@ -69,12 +69,7 @@ async def _dev(
     async with (
         telemetry.shown(),
         dev_server(
-            settings,
-            data_dir,
-            shards=shards,
-            replicas=replicas,
-            say=console.print,
-            telemetry=telemetry,
+            settings, data_dir, counts=(shards, replicas), say=console.print, telemetry=telemetry
         ) as server,
     ):
         data = "where SERAI_DIRECTORY_URL says" if settings.directory_url else data_dir

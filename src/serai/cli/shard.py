@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from serai.schema.migrate import Progress
 
 app = App(name="shard", help="Shards: list, add, open, close, move, drain, check.")
+app.command("serai.cli.replica:app", name="replica", help="Replicas of a shard.")
+app.command(
+    "serai.cli.replica:promote",
+    name="promote",
+    help="Put a replica in the place of its shard's primary.",
+)
 app.command(move_share, name="move")
 app.command(drain)
 

@@ -42,3 +42,15 @@ async def remove_replica(
     async with directory.change(actor, reason) as c:
         await c.execute(_SQL["remove_replica"], shard_id, name)
     await directory.refresh()
+
+
+async def take_over(
+    directory: Directory, shard_id: int, url: str, *, actor: str, reason: str
+) -> None:
+    """Let the shard be at `url`, where a replica was promoted, with no replicas: the others
+    followed the old primary.
+    """
+    async with directory.change(actor, reason) as c:
+        await c.execute(_SQL["new_primary"], shard_id, url)
+        await c.execute(_SQL["forget_replicas"], shard_id)
+    await directory.refresh()

@@ -5,3 +5,9 @@ ON CONFLICT (shard_id, name) DO UPDATE SET url = excluded.url
 
 -- name: remove_replica
 DELETE FROM serai_directory.replica WHERE shard_id = $1 AND name = $2;
+
+-- name: new_primary
+UPDATE serai_directory.shard SET url = $2 WHERE shard_id = $1 AND url <> $2;
+
+-- name: forget_replicas
+DELETE FROM serai_directory.replica WHERE shard_id = $1;

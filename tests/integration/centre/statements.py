@@ -34,6 +34,8 @@ _NOW: Final = datetime.now(UTC)
 _EVERY_COLLECTION: Final = 2**62
 ELSEWHERE: Final = {
     "serai.client/queries.sql": "of the device's own SQLite file",
+    "serai.app/promotion.sql": "of servers as such, and of every organisation of a shard once",
+    "serai.app/replicas.sql": "of servers as such",
     "serai.bench/bench.sql": "of tables that a benchmark makes to measure against",
 }
 BY_WRITES: Final = {
@@ -222,6 +224,8 @@ _PLACEMENT: Final[dict[str, Arguments]] = {
 _ENROL: Final[dict[str, Arguments]] = {
     "add_replica": (1, "one-a", "postgresql://one-a"),
     "remove_replica": (1, "one-a"),
+    "new_primary": (1, "postgresql://one-b"),
+    "forget_replicas": (1,),
 }
 _SERVING: Final = frozenset(
     {

@@ -1,0 +1,32 @@
+-- What a promotion asks of the old primary and of the replica. No table with org_id is read but serai.org, of every
+-- organisation of the shard.
+
+-- name: fence
+ALTER SYSTEM SET default_transaction_read_only = on;
+
+-- name: reload
+SELECT pg_reload_conf();
+
+-- name: end_sessions
+-- Those of this database: what they have in flight is committed or not, and their next transaction is read-only.
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+  AND backend_start < (SELECT b.backend_start FROM pg_stat_activity b WHERE b.pid = pg_backend_pid());
+
+-- name: flushed
+SELECT pg_current_wal_flush_lsn()::text;
+
+-- name: has_replayed
+SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= %(position)s::pg_lsn;
+
+-- name: promote
+SELECT CASE WHEN pg_is_in_recovery() THEN pg_promote(true, %(seconds)s) ELSE true END;
+
+-- name: raise_epochs
+-- no org_id: every organisation of the shard, a stretch at a time.
+WITH stretch AS (
+    SELECT o.org_id FROM serai.org o WHERE o.org_id > %(after)s ORDER BY o.org_id LIMIT %(limit)s FOR UPDATE
+), risen AS (
+    UPDATE serai.org o SET epoch = o.epoch + 1 FROM stretch s WHERE o.org_id = s.org_id RETURNING o.org_id
+)
+SELECT count(*), max(org_id) FROM risen;
