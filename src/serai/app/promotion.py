@@ -142,8 +142,8 @@ async def _caught_up(conn: Conn, name: str, reached: str) -> None:
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError as error:
         raise ShardError(
-            f"{name} has not caught up in {CATCH_UP_SECONDS_MAX:g} s. The old primary takes no writes now. Mend "
-            "the replica and run this again, or let the old one write again: "
+            f"{name} has not caught up in {CATCH_UP_SECONDS_MAX:g} s. The old primary takes no "
+            "writes now. Mend the replica and run this again, or let the old one write again: "
             "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();"
         ) from error
 
