@@ -37,6 +37,7 @@ ELSEWHERE: Final = {
     "serai.app/promotion.sql": "of servers as such, and of every organisation of a shard once",
     "serai.app/replicas.sql": "of servers as such",
     "serai.bench/bench.sql": "of tables that a benchmark makes to measure against",
+    "serai.bench/directory.sql": "fills a directory that is measured",
 }
 BY_WRITES: Final = {
     "serai.log/postgres.sql:commit": "run with whole batches, for each collection of the vertical"
@@ -221,6 +222,19 @@ _PLACEMENT: Final[dict[str, Arguments]] = {
     "next_secret": ("token", b""),
     "retire_secret": ("token", 1),
 }
+_SHARD_FACTS: Final[dict[str, Arguments]] = {
+    "shards": {},
+    "load": {"shard_id": 1},
+    "ranges": {},
+    "history": {"limit": 50},
+    "known": {"after": ROWS - 100, "limit": 50},
+    "known_count": {},
+    "name_of": {"org_id": 77},
+    "size": {},
+    "used": {},
+    "present": {"org_ids": [3, ORG, 12]},
+    "here": {"after": 4, "limit": 3},
+}
 _ENROL: Final[dict[str, Arguments]] = {
     "add_replica": (1, "one-a", "postgresql://one-a"),
     "remove_replica": (1, "one-a"),
@@ -284,6 +298,7 @@ DIRECTORY: Final[dict[str, Arguments]] = {
     **_in("serai.gate/mirror.sql", {"sessions_ended": (_NOW - timedelta(minutes=1),)}),
     **_in("serai.shard/directory.sql", _PLACEMENT),
     **_in("serai.shard/enrol.sql", _ENROL),
+    **_in("serai.app/shard_facts.sql", _SHARD_FACTS),
     **_in("serai.schema/bookkeeping.sql", _BOOKS),
     **_in("serai.app/retention.sql", _RETENTION),
     **_in("serai.app.doctor/explain.sql", _DOCTOR_OF_DEVICES),
@@ -306,6 +321,10 @@ OWNER: Final = frozenset(
 """What commands do, as the owner; everything else is done as the role that serves requests."""
 WHOLE: Final = {
     "serai.shard/directory.sql:overrides": "a process reads the placement once, and then changes",
+    "serai.app/shard_facts.sql:known_count": "a bar of progress asks once",
+    "serai.app/shard_facts.sql:used": "asks for any row at all",
+    "serai.app/shard_facts.sql:present": "five organisations are quicker read than looked up",
+    "serai.app/shard_facts.sql:here": "as `present`; pages of thousands in order of the key",
 }
 """Statements that are meant to read a table whole."""
 SMALL: Final = {
@@ -313,6 +332,7 @@ SMALL: Final = {
     "serai.retention": "one row",
     "serai_directory.replica": "a row or a few for each shard",
     "serai_directory.org_range": "a row or a few for each shard",
+    "serai_directory.shard_moved": "a row for each shard",
     "serai_directory.version": "one row",
     "serai_directory.request_role": "one row",
     "serai_schema.state": "two rows",
