@@ -48,3 +48,15 @@ CREATE TABLE floor (id TEXT PRIMARY KEY, doc TEXT) WITHOUT ROWID;
 -- name: sqlite_insert
 -- no org_id: a file of SQLite, with nothing else in it
 INSERT INTO floor (id, doc) VALUES (?, ?);
+
+-- name: known_organisations
+INSERT INTO serai_directory.organisation (org_id, key)
+SELECT g, 'o' || g FROM generate_series(1, %s::bigint) AS g (g);
+
+-- name: active_log
+SELECT l.org_id, l.id, l.version FROM serai.log l JOIN serai.org o USING (org_id) WHERE o.state = 'active';
+
+-- name: gaps
+SELECT o.org_id FROM serai.org o LEFT JOIN serai.log l USING (org_id)
+WHERE o.state = 'active' GROUP BY o.org_id
+HAVING count(DISTINCT l.version) <> o.version;

@@ -67,6 +67,9 @@ TARGETS: Final[dict[str, Target]] = {
     "seed_5m_seconds": _most(480),
     "flatness_empty_pull": _most(1.3),
     "flatness_pull": _most(1.3),
+    "move_pause_p99_ms": _most(50),
+    "move_100k_seconds": _most(2),
+    "moves_per_second": _least(900),
 }
 """Figures without an entry are shown for comparison only."""
 

@@ -17,6 +17,7 @@ from serai.bench import (
     commit,
     device,
     directory,
+    moving,
     over_http,
     reading,
     replicas,
@@ -46,6 +47,9 @@ FLEET: Final[dict[str, Measure]] = {
     "scale": scale.scale,
     "segments": segments.segments,
     "replicas": replicas.replicas,
+    "move": moving.pause,
+    "move-large": moving.large,
+    "move-many": moving.many,
 }
 ALL: Final = {**CENTRE, **USER, **FLEET}
 

@@ -44,6 +44,9 @@ Name = Literal[
     "scale",
     "replicas",
     "segments",
+    "move",
+    "move-large",
+    "move-many",
 ]
 
 

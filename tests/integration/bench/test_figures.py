@@ -36,6 +36,7 @@ EXPECTED = {
     "history": ["history_rows_downloaded"],
     "cold-start": ["cold_start_seconds", "idle_memory_mb"],
     "import": ["import_seconds"],
+    "directory": ["directory_lookup_us", "directory_mb"],
     "scale": [
         *(each.format(count) for count in (100, 200) for each in AT),
         *(f"flatness_{each}" for each in ("empty_pull", "pull", "write", "cold_pull")),
@@ -46,6 +47,9 @@ EXPECTED = {
         "segment_bootstrap_seconds",
     ],
     "replicas": ["replica_share", "replica_read_p99_ms"],
+    "move": ["move_pause_p99_ms"],
+    "move-large": ["move_100k_seconds"],
+    "move-many": ["moves_per_second"],
 }
 WITHOUT_FLOOR = {
     "commit_p99_ms",
@@ -53,8 +57,12 @@ WITHOUT_FLOOR = {
     "bootstrap_server_cpu_seconds",
     "cold_start_seconds",
     "idle_memory_mb",
+    *EXPECTED["directory"],
     *EXPECTED["segments"],
     *EXPECTED["replicas"],
+    "move_pause_p99_ms",
+    "move_100k_seconds",
+    "moves_per_second",
 }
 BY_HAND = {"statements_per_empty_pull": 1.0, "history_rows_downloaded": 10.0}
 

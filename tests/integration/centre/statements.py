@@ -36,6 +36,7 @@ ELSEWHERE: Final = {
     "serai.client/queries.sql": "of the device's own SQLite file",
     "serai.app/promotion.sql": "of servers as such, and of every organisation of a shard once",
     "serai.app/replicas.sql": "of servers as such",
+    "serai.readers.move/statements.sql": "forms, of which a statement for each table is made",
     "serai.bench/bench.sql": "of tables that a benchmark makes to measure against",
     "serai.bench/directory.sql": "fills a directory that is measured",
 }
@@ -79,17 +80,9 @@ _MOVE_ON_A_SHARD: Final[dict[str, Arguments]] = {
     "states": {"orgs": [3, 5]},
     "heads": {"orgs": [3, 5]},
     "export_snapshot": {},
-    "hold_target": {"orgs": [3, 5], "term": 0},
-    "changes": {
-        # Tables that are not read by number are read for the organisation, and this one has none.
-        "orgs": [9_998],
-        "versions": [5],
-        "numbers": [5],
-        "since": "5",
-        "limit": 50,
-    },
-    "take": {"orgs": [], "term": 0, "names": [], "rows": [], "anew": False},
-    "ready": {"orgs": [9_998], "term": 0, "heads": "[]", "names": [], "kept": []},
+    "hold_target": {"orgs": [], "term": 0},
+    "move_rows": {"orgs": [], "rows": "[]", "gone": "[]"},
+    "ready": {"orgs": [], "term": 0, "heads": "[]"},
     "head": {"org": ORG},
     "collections": {"org": 9_998},
 }
@@ -121,6 +114,9 @@ _MOVE: Final[dict[str, Arguments]] = {
     "flip": {"orgs": [], "term": 1},
     "steps": {"orgs": [3, 5], "term": 1},
     "under_way": {"orgs": [3, 5], "limit": 50},
+    "homed": {"shard": 1, "percent": 10.0, "after": 5, "limit": 10},
+    "count_homed": {"shard": 1, "percent": 10.0},
+    "emptiest": {"leaving": 1},
     "to_sweep": {"grace": 5.0, "limit": 50},
     "swept": {"orgs": [3, 5], "term": 1},
 }
@@ -325,6 +321,7 @@ WHOLE: Final = {
     "serai.app/shard_facts.sql:used": "asks for any row at all",
     "serai.app/shard_facts.sql:present": "five organisations are quicker read than looked up",
     "serai.app/shard_facts.sql:here": "as `present`; pages of thousands in order of the key",
+    "serai.readers.move/move.sql:count_homed": "a run tells once of how many it is",
 }
 """Statements that are meant to read a table whole."""
 SMALL: Final = {

@@ -54,6 +54,7 @@ from serai.ports.store import (
     Replayed,
     RowOp,
 )
+from serai.readers.move.ends import End
 from serai.readers.move.link import SETTINGS as MOVERS
 from serai.schema.collections import generate
 from serai.schema.migrate import DatabaseReport, migrate_database
@@ -311,6 +312,20 @@ async def test_no_statement_reads_a_table_whole(
         finally:
             await connection.close()
     assert name in WHOLE or too_much(read) == {}
+
+
+def test_no_statement_of_a_move_reads_a_table_whole(full_url: str):
+    """Those made from the catalogue; the organisation has no rows, so nothing is to be read."""
+    with psycopg.connect(full_url, options=MOVERS) as conn:
+        texts = End(conn).texts
+    given = {"orgs": [9_998], "versions": [5], "numbers": [5], "since": "5", "limit": 50}
+    one = {"rows": json.dumps([{"org_id": 9_998, "number": 1, "version": 1, "ordinal": 1}])}
+    statements = [(texts.changes, given), (texts.counts, given)]
+    statements += [(text, given) for text in texts.clear.values()]
+    statements += [(text, one) for text in texts.remove.values()]
+    for text, arguments in statements:
+        read = read_by_a_migrator(full_url, text.decode(), arguments, MOVERS)
+        assert too_much(read) == {}, text
 
 
 @pytest.mark.parametrize("name", HOSPITALITY.by_name)

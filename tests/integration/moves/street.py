@@ -8,7 +8,7 @@ gap, one home. What is there is read by SQL of its own. Never moves anything by 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -20,8 +20,7 @@ import psycopg
 from integration.http.house import ORDER, new_row
 from serai.app.move_run import MoveOptions, MoveReport
 from serai.app.moving import Order, move_organisations
-from serai.app.runtime import Runtime, Shard, SystemActor
-from serai.core.errors import Code, SeraiError
+from serai.app.runtime import Runtime, SystemActor
 from serai.core.ids import uuid7
 from serai.gate.caller import Caller, Grant
 from serai.log.intent import RowIntent, WriteAnswer, WriteIntent
@@ -64,16 +63,6 @@ class Fleet:
         """Move as an operator's command does; the process that serves is not told."""
         order = Order("a test", options)
         return await move_organisations(self.owner.settings, orgs, to, order)
-
-    async def at_home(self, org_id: int, work: Callable[[Shard], Awaitable[T]]) -> T:
-        """Do something at the home, as a request does: a stale process asks again."""
-        try:
-            return await work(await self.runtime.shard_for(org_id))
-        except SeraiError as error:
-            if error.code is not Code.ORG_MOVED:
-                raise
-        await self.runtime.directory.refresh()
-        return await work(await self.runtime.shard_for(org_id))
 
     def give_up(self) -> None:
         """Let the leases of dead movers run out."""
@@ -132,7 +121,8 @@ class House:
         """Write under a key, as REST does, through whichever home the process knows."""
         key = key or str(uuid4())
         intent = self.intent(op, collection, row_id, row, key)
-        answer = await self.fleet.at_home(self.org_id, lambda home: home.coalescer.submit(intent))
+        homes = self.fleet.runtime.homes
+        answer = await homes.at_home(self.org_id, lambda _, writes: writes.submit(intent))
         self.told[row_id] = answer.version
         self.heard.set()
         return answer
@@ -175,10 +165,10 @@ class House:
     async def send(self, mutations: list[Mutation]) -> list[dict[str, Any]]:
         runtime, now = self.fleet.runtime, self.fleet.runtime.clock.now()
         request = MutationsRequest(device_id=self.phone, mutations=mutations)
-        answer = await self.fleet.at_home(
+        answer = await runtime.homes.at_home(
             self.org_id,
-            lambda home: push(
-                home.store, home.coalescer, self.caller, runtime.sealer, request, now=now
+            lambda store, writes: push(
+                store, writes, self.caller, runtime.sealer, request, now=now
             ),
         )
         results = [msgspec.json.decode(bytes(result)) for result in answer.results]
@@ -215,9 +205,9 @@ class House:
         wanted = [WantedCollection(name=name, since_token=token) for name in COLLECTIONS]
         request = ChangesRequest(collections=wanted, batch_size=1000)
         now = runtime.clock.now()
-        return await self.fleet.at_home(
+        return await runtime.homes.at_home(
             self.org_id,
-            lambda home: pull(home.store, self.caller, runtime.sealer, request, now=now),
+            lambda store, _: pull(store, self.caller, runtime.sealer, request, now=now),
         )
 
     async def told_more(self, count: int) -> None:

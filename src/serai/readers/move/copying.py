@@ -102,10 +102,10 @@ def _same_tables(source: Source, target: Target) -> list[Table]:
     Raises:
         Unmovable: they differ.
     """
-    there, here = source.tables(), target.tables()
+    there, here = source.texts.tables, target.texts.tables
     differ = {table.name for table in set(there) ^ set(here)}
     if differ:
         raise Unmovable(
             f"The two shards differ in {', '.join(sorted(differ))}. Run `serai migrate` first."
         )
-    return here
+    return list(here)

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Final
 
 import msgspec
 import psycopg
 
-from serai.readers.move.link import Changes, Conn, LostTurn, Mark, Table, Unmovable, query, turn
-
-_OTHER_ROWS: Final = "SE003"
+from serai.readers.move.link import (
+    SQL,
+    Changes,
+    Conn,
+    LostTurn,
+    Mark,
+    Table,
+    Unmovable,
+    query,
+    turn,
+)
+from serai.readers.move.statements import BY_NUMBER, Texts, own
 
 
 class _Head(msgspec.Struct):
@@ -38,6 +48,11 @@ class End:
         """Keep the connection."""
         self.conn = conn
 
+    @cached_property
+    def texts(self) -> Texts:
+        """The statements that follow this shard's catalogue, as it is when first asked."""
+        return Texts.of(self.tables())
+
     def tables(self) -> list[Table]:
         """Return every table that holds rows of organisations, in the order rows go in."""
         return [
@@ -49,8 +64,9 @@ class End:
         """Return organisation -> state, of those that have a row here."""
         return dict(query(self.conn, "states", orgs=list(orgs)))
 
-    def claim(self, orgs: Sequence[int], term: int, *, home: bool) -> dict[int, str]:
-        """Take the organisations for a term; return their states.
+    def claim(self, orgs: Sequence[int], term: int, *, home: bool) -> dict[int, tuple[str, bool]]:
+        """Take the organisations for a term; return the state of each, and whether it was not here
+        before.
 
         Raises:
             LostTurn: somebody holds one of them under a higher term.
@@ -58,7 +74,7 @@ class End:
         rows = query(self.conn, "claim_end", orgs=list(orgs), term=term, home=home)
         if len(rows) != len(orgs):
             raise LostTurn(term)
-        return dict(rows)
+        return {org: (state, new) for org, state, new in rows}
 
     def change(self, orgs: Sequence[int], term: int, before: Sequence[str], after: str) -> None:
         """Change the state of all of them.
@@ -67,9 +83,8 @@ class End:
             LostTurn: one of them is not in such a state under this term.
         """
         given = {"orgs": list(orgs), "term": term, "before": list(before), "after": after}
-        with self.conn.transaction():
-            if len(query(self.conn, "change_state", **given)) != len(orgs):
-                raise LostTurn(term)
+        with turn(term):
+            query(self.conn, "change_state", **given)
 
     def sweep(self, orgs: Sequence[int], term: int) -> int:
         """Remove what is here of organisations that live elsewhere; return of how many."""
@@ -98,15 +113,14 @@ class Source(End):
             Unmovable: the log was pruned beyond the mark meanwhile.
         """
         orgs = sorted(mark.versions)
-        rows = query(
-            self.conn,
-            "changes",
-            orgs=orgs,
-            versions=[mark.versions[org] for org in orgs],
-            numbers=[mark.numbers[org] for org in orgs],
-            since=mark.since,
-            limit=limit,
-        )
+        given = {
+            "orgs": orgs,
+            "versions": [mark.versions[org] for org in orgs],
+            "numbers": [mark.numbers[org] for org in orgs],
+            "since": mark.since,
+            "limit": limit,
+        }
+        rows = self.conn.execute(self.texts.changes, given).fetchall()
         heads, since = rows[0][1], rows[0][3]
         versions, numbers, behind = dict(mark.versions), dict(mark.numbers), 0
         for head in _heads(heads):
@@ -135,9 +149,8 @@ class Target(End):
         Raises:
             LostTurn: somebody has taken them over.
         """
-        held = query(conn or self.conn, "hold_target", orgs=list(orgs), term=term)
-        if held[0][0] != len(orgs):
-            raise LostTurn(term)
+        with turn(term):
+            query(conn or self.conn, "hold_target", orgs=list(orgs), term=term)
 
     def take(self, orgs: Sequence[int], term: int, changes: Changes) -> None:
         """Take changes of a copy that is not complete yet.
@@ -145,8 +158,9 @@ class Target(End):
         Raises:
             LostTurn: somebody has taken them over.
         """
-        with turn(term), self.conn.transaction():
-            self._take(orgs, term, changes, anew=False)
+        with turn(term), self.conn.pipeline(), self.conn.transaction():
+            self.hold(orgs, term)
+            self._take(orgs, changes)
 
     def complete(
         self, orgs: Sequence[int], term: int, changes: Changes, *, anew: bool = False
@@ -157,33 +171,31 @@ class Target(End):
         Raises:
             LostTurn: somebody has taken them over.
         """
-        try:
-            with turn(term), self.conn.transaction():
-                self._take(orgs, term, changes, anew=anew)
-                ready = query(
-                    self.conn,
-                    "ready",
-                    orgs=list(orgs),
-                    term=term,
-                    heads=changes.heads,
-                    names=list(changes.kept),
-                    kept=list(changes.kept.values()),
-                )
-                if len(ready) != len(orgs):
-                    raise LostTurn(term)
-        except psycopg.Error as error:
-            if error.sqlstate == _OTHER_ROWS and not anew:
-                return False
-            raise
-        return True
+        given = {"orgs": list(orgs)}
+        with turn(term), self.conn.pipeline(), self.conn.transaction() as transaction:
+            self.hold(orgs, term)
+            if anew:
+                for table in own(self.texts.tables):
+                    if table.name not in BY_NUMBER:
+                        self.conn.execute(self.texts.clear[table.name], given)
+            self._take(orgs, changes)
+            counted = self.conn.execute(self.texts.counts, given)
+            ready = {"orgs": list(orgs), "term": term, "heads": changes.heads}
+            self.conn.execute(SQL["ready"], ready)
+            if dict(counted.fetchall()) != changes.kept and not anew:
+                raise psycopg.Rollback(transaction)
+            return True
+        return False
 
-    def _take(self, orgs: Sequence[int], term: int, changes: Changes, *, anew: bool) -> None:
-        query(
-            self.conn,
-            "take",
-            orgs=list(orgs),
-            term=term,
-            names=list(changes.rows),
-            rows=list(changes.rows.values()),
-            anew=anew,
-        )
+    def _take(self, orgs: Sequence[int], changes: Changes) -> None:
+        rows, gone = changes.rows.get("serai.row"), changes.rows.get("serai.tombstone")
+        if rows is not None or gone is not None:
+            # First, while serai.row has the rows as they were: a typed table may be cut by a value
+            # of the old row.
+            given = {"orgs": list(orgs), "rows": rows or "[]", "gone": gone or "[]"}
+            self.conn.execute(SQL["move_rows"], given)
+        for name, text in changes.rows.items():
+            if name != "serai.row":
+                if name in self.texts.remove:
+                    self.conn.execute(self.texts.remove[name], {"rows": text})
+                self.conn.execute(self.texts.insert[name], {"rows": text})

@@ -17,12 +17,13 @@ from psycopg.rows import TupleRow
 from serai.shard.queries import load_queries
 
 Conn = psycopg.Connection[TupleRow]
-_SQL: Final = {
+SQL: Final = {
     name: text.encode() for name, text in load_queries("serai.readers.move", "move.sql").items()
 }
 SETTINGS: Final = (
     "-c timezone=UTC -c lock_timeout=2s -c idle_in_transaction_session_timeout=60s"
-    " -c enable_seqscan=off -c jit=off"
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+    " -c plan_cache_mode=force_generic_plan"
 )
 """Of a mover's connections."""
 
@@ -101,7 +102,7 @@ def connect(url: str, *, name: str = "serai move") -> Conn:
 
 def query(conn: Conn, name: str, **given: object) -> list[tuple[Any, ...]]:
     """Run a named statement and return its rows."""
-    cursor = conn.execute(_SQL[name], given)
+    cursor = conn.execute(SQL[name], given)
     return cursor.fetchall() if cursor.description else []
 
 

@@ -3,7 +3,7 @@
 SELECT name, typed_from, columns, key FROM serai.move_tables();
 
 -- name: claim_end
-SELECT org_id, state FROM serai.move_claim(%(orgs)s, %(term)s, %(home)s) -- org_id;
+SELECT org_id, state, new FROM serai.move_claim(%(orgs)s, %(term)s, %(home)s) -- org_id;
 
 -- name: change_state
 SELECT serai.move_state(%(orgs)s, %(term)s, %(before)s, %(after)s) -- org_id;
@@ -24,20 +24,13 @@ FROM serai.org WHERE org_id = ANY (%(orgs)s);
 SELECT pg_export_snapshot();
 
 -- name: hold_target
--- Held to the end of the transaction: whoever takes the move over waits for it.
-SELECT count(*) FROM (
-    SELECT FROM serai.org WHERE org_id = ANY (%(orgs)s) AND move_term = %(term)s AND state = 'moved' FOR SHARE
-) AS held;
+SELECT serai.move_hold(%(orgs)s, %(term)s) -- org_id;
 
--- name: changes
-SELECT name, rows, kept, pg_snapshot_xmin(pg_current_snapshot())::text AS since
-FROM serai.move_changes(%(orgs)s, %(versions)s, %(numbers)s, %(since)s, %(limit)s) -- org_id;
-
--- name: take
-SELECT serai.move_take(%(orgs)s, %(term)s, %(names)s, %(rows)s, %(anew)s) -- org_id;
+-- name: move_rows
+SELECT serai.move_rows(%(orgs)s, %(rows)s::json, %(gone)s::json) -- org_id;
 
 -- name: ready
-SELECT serai.move_ready(%(orgs)s, %(term)s, %(heads)s, %(names)s, %(kept)s) -- org_id;
+SELECT serai.move_ready(%(orgs)s, %(term)s, %(heads)s::json) -- org_id;
 
 -- name: claim
 SELECT org_id, from_shard, term

@@ -24,6 +24,8 @@ from serai.readers.move.states import Course, Step, course
 
 FOLLOW_LIMIT: Final = 2_000
 """Versions of an organisation that are followed at once."""
+FOLLOW_FEW: Final = 10
+"""Versions of a batch that may be left for the pause without another round."""
 FOLLOW_ROUNDS_MAX: Final = 40
 """Rounds after which writes are found to be faster than the mover."""
 _LAST_LIMIT: Final = 1 << 40
@@ -59,6 +61,8 @@ class Mover:
         """Keep the addresses; connections are opened on first use and again after a loss."""
         self._urls = {"directory": directory, "source": source, "target": target}
         self._conns: dict[str, Conn] = {}
+        self._from: Source | None = None
+        self._to: Target | None = None
         self._step = step
 
     def __enter__(self) -> Self:
@@ -143,13 +147,17 @@ class Mover:
         began = time.perf_counter()
         self._step("claim source")
         states = self._source.claim(orgs, term, home=True)
-        strange = [org for org, state in states.items() if state != "active"]
+        strange = [org for org, (state, _) in states.items() if state != "active"]
         if strange:
             raise Unmovable(f"Organisations {strange[:5]} are not active where they live.")
         self._step("claim target")
-        if "active" in self._target.claim(orgs, term, home=False).values():
+        there = self._target.claim(orgs, term, home=False)
+        if any(state == "active" for state, _ in there.values()):
             raise Unmovable("An organisation takes writes at the target already.")
-        self._target.sweep(orgs, term)
+        known = [org for org, (_, new) in there.items() if not new]
+        if known:
+            # It was here before, or a copy of it was broken off.
+            self._target.sweep(known, term)
         self._step("copy")
         mark = copy(
             self._source,
@@ -177,15 +185,17 @@ class Mover:
 
     def _follow(self, claim: Claim, mark: Mark, stats: MoveStats) -> Mark:
         """Take over what is written meanwhile, until one round takes all there was."""
+        before = FOLLOW_LIMIT
         while True:
             self._step("follow")
             changes = self._source.changes(mark, limit=FOLLOW_LIMIT)
             taken = sum(changes.after.versions.values()) - sum(mark.versions.values())
-            if taken:
-                self._target.take(claim.orgs, claim.term, changes)
-                mark = changes.after
-            if taken < FOLLOW_LIMIT // 10 and changes.behind == 0:
+            self._target.take(claim.orgs, claim.term, changes)
+            mark = changes.after
+            # Another round would find as much as this one: what comes meanwhile.
+            if changes.behind == 0 and (taken < FOLLOW_FEW or taken > before // 2):
                 return mark
+            before = taken
             stats.rounds += 1
             if stats.rounds > FOLLOW_ROUNDS_MAX:
                 raise Unmovable("Writes come faster than they can be followed: try again later.")
@@ -221,11 +231,17 @@ class Mover:
 
     @property
     def _source(self) -> Source:
-        return Source(self._conn("source"))
+        conn = self._conn("source")
+        if self._from is None or self._from.conn is not conn:
+            self._from = Source(conn)
+        return self._from
 
     @property
     def _target(self) -> Target:
-        return Target(self._conn("target"))
+        conn = self._conn("target")
+        if self._to is None or self._to.conn is not conn:
+            self._to = Target(conn)
+        return self._to
 
     def _conn(self, end: str) -> Conn:
         """Return the connection to one of the three, opened again if it was lost."""

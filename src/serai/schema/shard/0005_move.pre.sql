@@ -47,32 +47,57 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Takes the organisations for a term and tells their states. An organisation that is not here yet is made: `active` at its
--- home (it has no rows so far), `moved` where it is to come. Who gets fewer back than asked for has lost its turn.
+-- home (it has no rows so far), `moved` where it is to come; `new` tells so. Who gets fewer back than asked for has lost its
+-- turn.
 CREATE FUNCTION serai.move_claim(p_orgs bigint[], p_term bigint, p_home boolean)
-RETURNS TABLE (org_id bigint, state text) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+RETURNS TABLE (org_id bigint, state text, new boolean) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    made bigint[];
 BEGIN
-    INSERT INTO serai.org (org_id, state)
-    SELECT u.org_id, CASE WHEN p_home THEN 'active' ELSE 'moved' END FROM unnest(p_orgs) AS u (org_id) ORDER BY u.org_id
-    ON CONFLICT (org_id) DO NOTHING;
+    WITH inserted AS (
+        INSERT INTO serai.org (org_id, state)
+        SELECT u.org_id, CASE WHEN p_home THEN 'active' ELSE 'moved' END FROM unnest(p_orgs) AS u (org_id) ORDER BY u.org_id
+        ON CONFLICT (org_id) DO NOTHING RETURNING org_id
+    )
+    SELECT array_agg(i.org_id) INTO made FROM inserted i;
     PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (p_orgs) ORDER BY o.org_id FOR NO KEY UPDATE;
     RETURN QUERY
     UPDATE serai.org o SET move_term = p_term
     WHERE o.org_id = ANY (p_orgs) AND o.move_term < p_term
-    RETURNING o.org_id, o.state;
+    RETURNING o.org_id, o.state, coalesce(o.org_id = ANY (made), false);
 END
 $$;
 
--- Changes states under a term and tells which organisations have the new one. Locks in order of organisation, as
--- serai.commit does; a write in flight is waited for, and the next one sees the new state.
-CREATE FUNCTION serai.move_state(p_orgs bigint[], p_term bigint, p_from text[], p_to text)
-RETURNS SETOF bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- Changes the state of all of them under a term, or of none. Locks in order of organisation, as serai.commit does; a write in
+-- flight is waited for, and the next one sees the new state.
+CREATE FUNCTION serai.move_state(p_orgs bigint[], p_term bigint, p_from text[], p_to text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    changed integer;
 BEGIN
     PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (p_orgs) ORDER BY o.org_id FOR NO KEY UPDATE;
-    RETURN QUERY
     UPDATE serai.org o SET state = p_to
-    WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term AND o.state = ANY (p_from)
-    RETURNING o.org_id;
+    WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term AND o.state = ANY (p_from);
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed <> cardinality(p_orgs) THEN
+        RAISE EXCEPTION 'the mover of term % has lost its turn', p_term USING ERRCODE = 'SE002';
+    END IF;
+END
+$$;
+
+-- Holds organisations to the end of the transaction: whoever takes their move over waits for it.
+CREATE FUNCTION serai.move_hold(p_orgs bigint[], p_term bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    held integer;
+BEGIN
+    SELECT count(*) INTO held FROM (
+        SELECT FROM serai.org o
+        WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term AND o.state = 'moved' ORDER BY o.org_id FOR SHARE) AS h;
+    IF held <> cardinality(p_orgs) THEN
+        RAISE EXCEPTION 'the mover of term % has lost its turn', p_term USING ERRCODE = 'SE002';
+    END IF;
 END
 $$;
 
@@ -92,46 +117,6 @@ BEGIN
         EXECUTE format('DELETE FROM %s WHERE org_id = ANY ($1)', found_one.name) USING gone;
     END LOOP;
     RETURN QUERY SELECT unnest(gone);
-END
-$$;
-
--- What changed of organisations since they were copied, as JSON: for each table its rows. The log is read from the version
--- that was copied, the audit record from its number, both up to p_limit further; of serai.row, the rows that the log
--- names. Of any other table, rows that a transaction wrote which the copy did not see (xmin; a few too many, never too
--- few), and how many there are in all. `serai.org` has where the organisations stand, of the same snapshot.
-CREATE FUNCTION serai.move_changes(
-    p_orgs bigint[], p_versions bigint[], p_numbers bigint[], p_since text, p_limit bigint
-) RETURNS TABLE (name text, rows text, kept bigint)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
-DECLARE
-    each_table record;
-    marks text := 'unnest($1, $2, $3) AS m (org_id, version, number)';
-    changed text := '(SELECT DISTINCT l.org_id, l.collection, l.id FROM ' || marks || ' JOIN serai.log l '
-        'ON l.org_id = m.org_id AND l.version > m.version AND l.version <= m.version + $5) AS c';
-    listed text;
-BEGIN
-    name := 'serai.org';
-    SELECT json_agg(o) INTO rows FROM serai.org o WHERE o.org_id = ANY (p_orgs);
-    RETURN NEXT;
-    FOR each_table IN SELECT * FROM serai.move_tables() AS t WHERE t.typed_from IS NULL LOOP
-        listed := (SELECT string_agg('x.' || column_name, ', ') FROM unnest(each_table.columns) AS column_name);
-        name := each_table.name;
-        IF name = ANY ('{serai.row,serai.tombstone,serai.log,serai.audit}') THEN
-            EXECUTE format('SELECT json_agg(r) FROM (SELECT %s FROM %s) AS r', listed, CASE name
-                WHEN 'serai.log' THEN marks || ' JOIN serai.log x ON x.org_id = m.org_id AND x.version > m.version '
-                    'AND x.version <= m.version + $5'
-                WHEN 'serai.audit' THEN marks || ' JOIN serai.audit x ON x.org_id = m.org_id AND x.number > m.number '
-                    'AND x.number <= m.number + $5'
-                ELSE changed || ' JOIN ' || name || ' x USING (org_id, collection, id)'
-            END) INTO rows USING p_orgs, p_versions, p_numbers, p_since, p_limit;
-            kept := NULL;
-        ELSE
-            EXECUTE format('SELECT json_agg(x) FILTER (WHERE age(x.xmin) <= age($2::xid8::xid)), count(*) '
-                'FROM %s AS x WHERE x.org_id = ANY ($1)', name) INTO rows, kept USING p_orgs, p_since;
-        END IF;
-        RETURN NEXT;
-    END LOOP;
 END
 $$;
 
@@ -197,56 +182,8 @@ BEGIN
 END
 $$;
 
--- Takes what `move_changes` told, at the organisations' new home, under a term. Doing it again changes nothing.
--- With p_anew, what is here of the tables that are not read by number goes first.
-CREATE FUNCTION serai.move_take(p_orgs bigint[], p_term bigint, p_names text[], p_rows text[], p_anew boolean) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
-DECLARE
-    held integer;
-    taken record;
-    listed text;
-    matched text;
-BEGIN
-    SELECT count(*) INTO held FROM (
-        SELECT FROM serai.org o WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term AND o.state = 'moved'
-        ORDER BY o.org_id FOR NO KEY UPDATE) AS h;
-    IF held <> cardinality(p_orgs) THEN
-        RAISE EXCEPTION 'the mover of term % has lost its turn', p_term USING ERRCODE = 'SE002';
-    END IF;
-    IF p_anew THEN
-        FOR taken IN SELECT t.name FROM serai.move_tables() AS t
-            WHERE t.typed_from IS NULL AND t.name <> ALL ('{serai.row,serai.tombstone,serai.log,serai.audit}')
-        LOOP
-            EXECUTE format('DELETE FROM %s WHERE org_id = ANY ($1)', taken.name) USING p_orgs;
-        END LOOP;
-    END IF;
-    -- First, while serai.row has the rows as they were: the typed tables are cut by a value of the old row.
-    IF p_names && '{serai.row,serai.tombstone}' THEN
-        PERFORM serai.move_rows(p_orgs,
-            coalesce(p_rows[array_position(p_names, 'serai.row')], '[]')::json,
-            coalesce(p_rows[array_position(p_names, 'serai.tombstone')], '[]')::json);
-    END IF;
-    FOR taken IN
-        SELECT t.name, t.columns, t.key, u.rows::json AS rows
-        FROM unnest(p_names, p_rows) AS u (name, rows) JOIN serai.move_tables() AS t USING (name)
-        WHERE u.name <> 'serai.row'
-    LOOP
-        matched := (SELECT string_agg(format('x.%s = r.%s', k, k), ' AND ') FROM unnest(taken.key) AS k);
-        IF taken.name NOT IN ('serai.log', 'serai.audit') THEN
-            EXECUTE format('DELETE FROM %s AS x USING json_populate_recordset(NULL::%s, $1) AS r WHERE %s',
-                taken.name, taken.name, matched) USING taken.rows;
-        END IF;
-        listed := array_to_string(taken.columns, ', ');
-        EXECUTE format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM json_populate_recordset(NULL::%s, $1) '
-            'ON CONFLICT DO NOTHING', taken.name, listed, listed, taken.name) USING taken.rows;
-    END LOOP;
-END
-$$;
-
--- The last of a copy, under a term: where the organisations stand is as at the source, and everything is here. A table that
--- has another number of rows than at the source is an error (rows were removed there): it is to be taken anew.
-CREATE FUNCTION serai.move_ready(p_orgs bigint[], p_term bigint, p_heads text, p_names text[], p_kept bigint[])
-RETURNS SETOF bigint
+-- The last of a copy, under a term: where the organisations stand is as at the source, and everything is here.
+CREATE FUNCTION serai.move_ready(p_orgs bigint[], p_term bigint, p_heads json) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     -- All that serai.org has, so that a column which was just added moves too; but not whose turn it is, and the state.
@@ -254,28 +191,23 @@ DECLARE
         SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
         WHERE a.attrelid = 'serai.org'::regclass AND a.attnum > 0 AND NOT a.attisdropped
           AND a.attname NOT IN ('org_id', 'state', 'move_term'));
-    last_refusal bigint;
-    counted record;
-    here bigint;
+    last_refusal bigint := (SELECT max(r.refusal_id) FROM serai.refusal r WHERE r.org_id = ANY (p_orgs));
+    changed integer;
 BEGIN
-    FOR counted IN SELECT u.name, u.kept FROM unnest(p_names, p_kept) AS u (name, kept) JOIN serai.move_tables() USING (name)
-    LOOP
-        EXECUTE format('SELECT count(*) FROM %s WHERE org_id = ANY ($1)', counted.name) INTO here USING p_orgs;
-        IF here <> counted.kept THEN
-            RAISE EXCEPTION '% has % rows here and % at the source', counted.name, here, counted.kept
-                USING ERRCODE = 'SE003';
-        END IF;
-    END LOOP;
     -- Refusals are listed by this number, so new ones must come after those that moved in.
-    SELECT max(r.refusal_id) INTO last_refusal FROM serai.refusal r WHERE r.org_id = ANY (p_orgs);
-    PERFORM pg_advisory_xact_lock(hashtextextended('serai refusals', 0));
     IF last_refusal > (SELECT s.last_value FROM serai.refusal_refusal_id_seq s) THEN
-        PERFORM setval('serai.refusal_refusal_id_seq', last_refusal + 1000);
+        PERFORM pg_advisory_xact_lock(hashtextextended('serai refusals', 0));
+        PERFORM setval('serai.refusal_refusal_id_seq', greatest(last_refusal, s.last_value) + 1000)
+            FROM serai.refusal_refusal_id_seq s;
     END IF;
-    RETURN QUERY EXECUTE format(
+    EXECUTE format(
         'UPDATE serai.org AS o SET (%s) = (SELECT %s FROM json_populate_recordset(NULL::serai.org, $3) AS h '
-        'WHERE h.org_id = o.org_id), state = ''frozen'' '
-        'WHERE o.org_id = ANY ($1) AND o.move_term = $2 AND o.state = ''moved'' RETURNING o.org_id', listed, listed)
-        USING p_orgs, p_term, p_heads::json;
+        'WHERE h.org_id = o.org_id), state = $4 '
+        'WHERE o.org_id = ANY ($1) AND o.move_term = $2 AND o.state = $5', listed, listed)
+        USING p_orgs, p_term, p_heads, 'frozen', 'moved';
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed <> cardinality(p_orgs) THEN
+        RAISE EXCEPTION 'the mover of term % has lost its turn', p_term USING ERRCODE = 'SE002';
+    END IF;
 END
 $$;
