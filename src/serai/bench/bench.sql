@@ -19,6 +19,10 @@ INSERT INTO serai.org (org_id) SELECT * FROM generate_series(1, $1::bigint);
 -- name: texts
 SELECT org_id, id, doc FROM serai.row WHERE org_id = %s;
 
+-- name: inserted
+-- no org_id: every organisation of a shard that a benchmark made.
+SELECT id FROM serai.log WHERE change::json ->> 'action' = 'insert';
+
 -- name: sealed_rows
 SELECT coalesce(sum(rows), 0)::bigint FROM serai.segment WHERE org_id = $1;
 

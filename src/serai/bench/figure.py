@@ -60,6 +60,8 @@ TARGETS: Final[dict[str, Target]] = {
     "segment_bootstrap_seconds": _most(2),
     "import_seconds": _most(40),
     "replica_share": _least(0.95),
+    "failover_lost": _most(0),
+    "failover_seconds": _most(10),
     "cold_start_seconds": _most(6),
     "idle_memory_mb": _most(250),
     "directory_lookup_us": _most(1),

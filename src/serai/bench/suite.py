@@ -17,6 +17,7 @@ from serai.bench import (
     commit,
     device,
     directory,
+    failover,
     moving,
     over_http,
     reading,
@@ -50,6 +51,7 @@ FLEET: Final[dict[str, Measure]] = {
     "move": moving.pause,
     "move-large": moving.large,
     "move-many": moving.many,
+    "failover": failover.failover,
 }
 ALL: Final = {**CENTRE, **USER, **FLEET}
 

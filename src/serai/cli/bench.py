@@ -43,6 +43,7 @@ Name = Literal[
     "directory",
     "scale",
     "replicas",
+    "failover",
     "segments",
     "move",
     "move-large",

@@ -50,6 +50,7 @@ EXPECTED = {
     "move": ["move_pause_p99_ms"],
     "move-large": ["move_100k_seconds"],
     "move-many": ["moves_per_second"],
+    "failover": ["failover_lost", "failover_seconds"],
 }
 WITHOUT_FLOOR = {
     "commit_p99_ms",
@@ -63,8 +64,13 @@ WITHOUT_FLOOR = {
     "move_pause_p99_ms",
     "move_100k_seconds",
     "moves_per_second",
+    *EXPECTED["failover"],
 }
-BY_HAND = {"statements_per_empty_pull": 1.0, "history_rows_downloaded": 10.0}
+BY_HAND = {
+    "statements_per_empty_pull": 1.0,
+    "history_rows_downloaded": 10.0,
+    "failover_lost": 0.0,
+}
 
 
 def test_every_figure_is_listed_here() -> None:
@@ -81,7 +87,7 @@ async def test_a_figure_is_measured_alone(name: str) -> None:
 
 def _whole(figure: Figure) -> None:
     assert math.isfinite(figure.value)
-    assert figure.value > 0
+    assert figure.value > 0 or figure.figure == "failover_lost"
     assert figure.unit
     assert figure.conditions
     if figure.figure in WITHOUT_FLOOR or figure.figure in EXPECTED["scale"]:
