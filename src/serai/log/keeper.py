@@ -110,11 +110,13 @@ class Keeper:
             SeraiError, PostgresError: of a step; those before it are done.
         """
         done = Done()
-        if not life.known or life.sealed < life.floor:
-            # Of what was written below the floor nobody can tell which blocks it touched.
+        if not life.known:
             life = await self._begin(life.org_id)
         marks = marked(life.marks, life.version, now)
         floor = max(aged(marks, now, self._policy.horizon), life.floor)
+        if life.sealed < floor:
+            # Of what was written below the floor nobody can tell which blocks it touched.
+            life = await self._begin(life.org_id)
         if floor > life.floor:
             await self._store.raise_floor(life.org_id, floor)
         if floor:
