@@ -191,7 +191,8 @@ class LifeStore(Protocol):
         """Let segments be right as of `through`, but for the parts in which a row was touched.
 
         `touched`: the last change of each row above `since`, up to `through`. False, and nothing
-        done, if they are not right as of `since`.
+        done, if they are not right as of `since`, or the floor rose above it: what was read of the
+        log may then lack what was pruned.
         """
         ...
 

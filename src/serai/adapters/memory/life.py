@@ -180,7 +180,7 @@ class MemoryLifeStore:
     ) -> bool:
         """Let segments be right as of `through`, but for what was touched."""
         kept = self._kept(org_id)
-        if kept.sealed != since:
+        if kept.sealed != since or 0 <= since < self._organisations[org_id].head.floor:
             return False
         kept.sealed = through
         kept.parts = [

@@ -164,7 +164,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Segments were right as of `p_from`; from now on as of `p_through`, but for the parts in which rows changed in between: t_* one
--- element a row, with the version of its last change. False if they are not at `p_from`: somebody else went on.
+-- element a row, with the version of its last change. False if they are not at `p_from`: somebody else went on; or if the floor
+-- rose above it: then what was read of the log may lack what was pruned.
 CREATE FUNCTION serai.advance_segments(
     p_org bigint, p_from bigint, p_through bigint,
     t_collection smallint[], t_scope uuid[], t_id uuid[], t_version bigint[]
@@ -172,7 +173,9 @@ CREATE FUNCTION serai.advance_segments(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
-    UPDATE serai.log_life l SET sealed = p_through WHERE l.org_id = p_org AND l.sealed = p_from;
+    UPDATE serai.log_life l SET sealed = p_through
+    WHERE l.org_id = p_org AND l.sealed = p_from
+      AND (p_from < 0 OR NOT EXISTS (SELECT FROM serai.org o WHERE o.org_id = p_org AND o.floor > p_from));
     IF NOT FOUND THEN
         RETURN false;
     END IF;

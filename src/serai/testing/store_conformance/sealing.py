@@ -165,6 +165,21 @@ async def segments_advance_but_for_what_was_touched(desk: Desk) -> None:
     assert found.changes == []
 
 
+async def segments_do_not_go_on_past_a_floor_that_rose_meanwhile(desk: Desk) -> None:
+    """What was read of the log may lack a change that was pruned: a block would keep the old
+    row.
+    """
+    guests = await begun(desk, 3)
+    await seal(desk, CHANNEL, 3)
+    sealed = await desk.version()
+    await desk.update(GUESTS, guests[1].id, name="a")
+    head = await desk.version()
+    await desk.lives.raise_floor(desk.org, head)
+    await desk.lives.prune(desk.org, limit=1000)
+    assert not await desk.lives.advance(desk.org, sealed, head, await touched(desk, sealed))
+    assert await page(desk, CHANNEL) is None
+
+
 async def a_block_made_of_older_rows_is_no_newer(desk: Desk) -> None:
     """Somebody else went on while its rows were read: what changed meanwhile is on top."""
     guests = await begun(desk, 4)
@@ -228,6 +243,7 @@ CASES: Final[tuple[Case, ...]] = (
     a_page_of_blocks_is_bounded,
     what_changed_since_comes_on_top,
     segments_advance_but_for_what_was_touched,
+    segments_do_not_go_on_past_a_floor_that_rose_meanwhile,
     a_block_made_of_older_rows_is_no_newer,
     every_property_is_a_channel_of_its_own,
     a_stretch_that_was_folded_is_not_cut_by_a_page,
