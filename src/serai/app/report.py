@@ -168,6 +168,9 @@ async def _ask(
             connected(ref.url, OPTIONS) as conn,
         ):
             await conn.execute(_SQL["bounded"], {"limit": f"{round(seconds * 1_000)}ms"})
+            # One snapshot for all that follows.
+            await conn.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            await conn.set_read_only(True)
             async with conn.transaction():
                 return await _answer(directory, ref, statements, conn)
     except TimeoutError:
@@ -179,8 +182,6 @@ async def _ask(
 
 
 async def _answer(directory: Directory, ref: ShardRef, statements: Statements, conn: Conn) -> Part:
-    # One snapshot for all that follows.
-    await conn.execute(_SQL["one_snapshot"])
     states = await (await conn.execute(_SQL["not_active"])).fetchall()
     # Frozen may be the home for a moment, or a copy of it: the directory says which.
     elsewhere = [

@@ -18,7 +18,7 @@ from serai.shard.queries import load_queries
 _SQL: Final[dict[str, LiteralString]] = {
     # A file of the package, in which no user writes.
     name: cast("LiteralString", text)
-    for name, text in load_queries("serai.app", "report.sql").items()
+    for name, text in load_queries("serai.app", "report_forms.sql").items()
 }
 _NO_CURRENCY: Final = sql.SQL("NULL::text")
 _NO_SUM: Final = sql.SQL("NULL::bigint")

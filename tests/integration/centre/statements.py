@@ -39,6 +39,8 @@ ELSEWHERE: Final = {
     "serai.readers.move/statements.sql": "forms, of which a statement for each table is made",
     "serai.bench/bench.sql": "of tables that a benchmark makes to measure against",
     "serai.bench/directory.sql": "fills a directory that is measured",
+    "serai.bench/seed.sql": "fills a shard that is measured",
+    "serai.app/report_forms.sql": "forms, of which a statement for each collection is made",
 }
 BY_WRITES: Final = {
     "serai.log/postgres.sql:commit": "run with whole batches, for each collection of the vertical"
@@ -231,6 +233,11 @@ _SHARD_FACTS: Final[dict[str, Arguments]] = {
     "present": {"org_ids": [3, ORG, 12]},
     "here": {"after": 4, "limit": 3},
 }
+_REPORT: Final[dict[str, Arguments]] = {
+    "bounded": {"limit": "10000ms"},
+    "not_active": {},
+    "keys": {"org_ids": [3, ORG, 12]},
+}
 _ENROL: Final[dict[str, Arguments]] = {
     "add_replica": (1, "one-a", "postgresql://one-a"),
     "remove_replica": (1, "one-a"),
@@ -295,6 +302,7 @@ DIRECTORY: Final[dict[str, Arguments]] = {
     **_in("serai.shard/directory.sql", _PLACEMENT),
     **_in("serai.shard/enrol.sql", _ENROL),
     **_in("serai.app/shard_facts.sql", _SHARD_FACTS),
+    **_in("serai.app/report.sql", _REPORT),
     **_in("serai.schema/bookkeeping.sql", _BOOKS),
     **_in("serai.app/retention.sql", _RETENTION),
     **_in("serai.app.doctor/explain.sql", _DOCTOR_OF_DEVICES),
@@ -321,6 +329,7 @@ WHOLE: Final = {
     "serai.app/shard_facts.sql:used": "asks for any row at all",
     "serai.app/shard_facts.sql:present": "five organisations are quicker read than looked up",
     "serai.app/shard_facts.sql:here": "as `present`; pages of thousands in order of the key",
+    "serai.app/report.sql:not_active": "as `present`; few, by an index of their own",
     "serai.readers.move/move.sql:count_homed": "a run tells once of how many it is",
 }
 """Statements that are meant to read a table whole."""
