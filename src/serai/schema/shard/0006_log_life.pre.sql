@@ -164,8 +164,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Segments were right as of `p_from`; from now on as of `p_through`, but for the parts in which rows changed in between: t_* one
--- element a row, with the version of its last change. False if they are not at `p_from`: somebody else went on; or if the floor
--- rose above it: then what was read of the log may lack what was pruned.
+-- element a row, with the version of its last change. False if they are not at `p_from` (somebody else went on), or below the floor.
 CREATE FUNCTION serai.advance_segments(
     p_org bigint, p_from bigint, p_through bigint,
     t_collection smallint[], t_scope uuid[], t_id uuid[], t_version bigint[]
