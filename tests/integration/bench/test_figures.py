@@ -58,7 +58,7 @@ WITHOUT_FLOOR = {
     "bootstrap_server_cpu_seconds",
     "cold_start_seconds",
     "idle_memory_mb",
-    *EXPECTED["directory"],
+    "directory_mb",
     *EXPECTED["segments"],
     *EXPECTED["replicas"],
     "move_pause_p99_ms",

@@ -34,6 +34,7 @@ CHAINS = (
         "docs/runbooks/move-an-organisation.md",
         "docs/runbooks/a-move-stopped-half-way.md",
         "docs/runbooks/a-shard-does-not-answer.md",
+        "docs/runbooks/a-primary-is-lost.md",
         "docs/runbooks/empty-a-shard.md",
     ),
 )
