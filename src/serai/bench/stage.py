@@ -38,6 +38,8 @@ DIRECTORY: Final = "serai_directory"
 SHARD: Final = "serai_shard_1"
 _COUNTED: Final = {"shared_preload_libraries": "pg_stat_statements"}
 _POLL_SECONDS: Final = 0.02
+CONNECTIONS_MAX: Final = 200
+"""What two workers may take of shard and directory, and the process that measures."""
 WORKERS: Final = 2
 """Of the server: one for each core of the machine that the targets are for."""
 
@@ -146,7 +148,9 @@ async def open_stage(
         data_dir: start it on what this holds, and leave it there.
     """
     counted = _COUNTED if count_statements else {}
-    settings = EmbeddedPostgresSettings(data_dir=data_dir, settings=counted)
+    settings = EmbeddedPostgresSettings(
+        data_dir=data_dir, settings=counted, max_connections=CONNECTIONS_MAX
+    )
     async with EmbeddedPostgres(settings) as postgres:
         for name in (DIRECTORY, SHARD):
             await postgres.create_database(name)
