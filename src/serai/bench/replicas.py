@@ -22,9 +22,9 @@ import msgspec
 
 from serai.bench.figure import Figure, Load, percentile, rounded
 from serai.bench.rows import COLLECTION, Rows
-from serai.bench.stage import WORKERS, Member, Served, Stage, free_port, open_stage
+from serai.bench.stage import CONNECTIONS_MAX, WORKERS, Member, Served, Stage, free_port, open_stage
 from serai.core.limits import REPLICA_WAIT_SECONDS_MAX
-from serai.embedded.postgres import EmbeddedReplica, Follows
+from serai.embedded.postgres import EmbeddedPostgresSettings, EmbeddedReplica, Follows
 from serai.shard.directory import Directory
 from serai.shard.enrol import add_replica
 from serai.telemetry import catalogue as m
@@ -197,7 +197,9 @@ async def _replicated(stage: Stage) -> AsyncGenerator[None]:
         )
         for number in range(1, _REPLICAS + 1):
             follows = Follows(stage.url, f"copy_{number}")
-            replica = await stack.enter_async_context(EmbeddedReplica(follows))
+            # A replica has room for no fewer connections than its primary.
+            room = EmbeddedPostgresSettings(max_connections=CONNECTIONS_MAX)
+            replica = await stack.enter_async_context(EmbeddedReplica(follows, room))
             await add_replica(
                 directory,
                 directory.shards[0].id,
