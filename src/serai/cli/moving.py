@@ -15,6 +15,7 @@ from cyclopts import Parameter, validators
 from serai.app.settings import load_settings
 from serai.cli import Json
 from serai.cli.run import CommandFailed, console, print_json, run
+from serai.cli.words import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _SHOWN_MAX = 20
 
 Org = Annotated[str, Parameter(help="Key or number of the organisation.")]
-Reason = Annotated[str, Parameter(help="Why; kept in the audit table.")]
 DryRun = Annotated[
     bool, Parameter(name="--dry-run", negative=(), help="Tell what would move; change nothing.")
 ]

@@ -6,7 +6,6 @@ keeps beside who and when. Never shows the user and password of a URL.
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import msgspec
@@ -15,19 +14,12 @@ from cyclopts import App, Parameter
 from serai.app.settings import load_settings
 from serai.cli import Json
 from serai.cli.run import CommandFailed, console, print_json, run
+from serai.cli.words import Reason, Url, read_url
 
 app = App(name="replica", help="Replicas of a shard: list, add, remove.")
 
 Shard = Annotated[str, Parameter(help="Name of the shard, such as shard-2.")]
 Name = Annotated[str, Parameter(help="Name of the replica, such as copy-1.")]
-Reason = Annotated[str, Parameter(help="Why; kept in the audit table.")]
-Url = Annotated[
-    str,
-    Parameter(
-        help="PostgreSQL URL with the owner's user and password; - reads it from standard input, "
-        "where no list of processes shows it."
-    ),
-]
 
 
 @app.command(name="list")
@@ -54,8 +46,7 @@ def add(shard: Shard, name: Name, url: Url, *, reason: Reason, as_json: Json = F
     """Let a streaming replica of the shard answer reads. Doing it again changes nothing, or the
     URL.
     """
-    given = sys.stdin.readline().strip() if url == "-" else url
-    return run(_add(shard, name, given, reason, as_json=as_json))
+    return run(_add(shard, name, read_url(url), reason, as_json=as_json))
 
 
 async def _add(shard: str, name: str, url: str, reason: str, *, as_json: bool) -> int:

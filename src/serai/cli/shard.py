@@ -6,7 +6,6 @@ keeps beside who and when. Never shows the user and password of a shard's URL.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -16,6 +15,7 @@ from serai.app.settings import load_settings
 from serai.cli import Json
 from serai.cli.moving import drain, move_share
 from serai.cli.run import CommandFailed, console, print_json, run
+from serai.cli.words import Reason, Url, read_url
 
 if TYPE_CHECKING:
     from serai.app.shard_facts import Change, RangeFacts, ShardFacts
@@ -32,14 +32,6 @@ app.command(move_share, name="move")
 app.command(drain)
 
 Name = Annotated[str, Parameter(help="Name of the shard, such as shard-2.")]
-Reason = Annotated[str, Parameter(help="Why; kept in the audit table.")]
-Url = Annotated[
-    str,
-    Parameter(
-        help="PostgreSQL URL with the owner's user and password; - reads it from standard input, "
-        "where no list of processes shows it."
-    ),
-]
 Orgs = Annotated[
     int,
     Parameter(
@@ -85,7 +77,7 @@ def add(
     """Make an empty database a shard that takes new organisations. Doing it again changes
     nothing.
     """
-    return run(_add(name, _read(url), orgs, reason, as_json=as_json))
+    return run(_add(name, read_url(url), orgs, reason, as_json=as_json))
 
 
 async def _add(name: str, url: str, orgs: int, reason: str, *, as_json: bool) -> int:
@@ -163,7 +155,7 @@ async def _state(name: str, state: Literal["open", "closed"], reason: str, *, as
 @app.command(name="url")
 def set_url(name: Name, url: Url, *, reason: Reason, as_json: Json = False) -> int:
     """Say where a shard's database is now. Refused if its organisations are not there."""
-    return run(_set_url(name, _read(url), reason, as_json=as_json))
+    return run(_set_url(name, read_url(url), reason, as_json=as_json))
 
 
 async def _set_url(name: str, url: str, reason: str, *, as_json: bool) -> int:
@@ -238,7 +230,3 @@ async def _check(*, as_json: bool) -> int:
 
         findings = await check_shards(load_settings(), show)
     return tell({}, findings, as_json=as_json)
-
-
-def _read(url: str) -> str:
-    return sys.stdin.readline().strip() if url == "-" else url
