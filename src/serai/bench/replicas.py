@@ -35,17 +35,22 @@ _THINKING_SECONDS: Final = 0.05
 """Between two writes of a client: the share is that of a machine with some time left."""
 _NEWEST: Final = 5
 _SHARD_DATABASE: Final = "serai_shard_1"
+_LOOK_SECONDS: Final = 0.05
+_OPERATIONS: Final = ("create", "get", "list", "pullChanges")
+"""What a round asks, one of each."""
+_ASKED: Final = tuple(f'{m.REQUESTS.name}{{operation="{each}' for each in _OPERATIONS)
 
 
 @dataclass(slots=True)
 class _Client:
-    """One device and browser of an organisation. `counting`: warm-up is over."""
+    """One device and browser of an organisation."""
 
     session: aiohttp.ClientSession
     url: str
     member: Member
     rows: Rows
     token: str | None = None
+    rounds: int = 0
     reads: int = 0
     seconds: list[float] = field(default_factory=list[float])
 
@@ -73,6 +78,7 @@ class _Client:
         (answer,) = pulled["collections"]
         assert any(change["id"] == row["id"] for change in answer["changes"]), "a page lacks it"
         self.token = answer["nextToken"]
+        self.rounds += 1
 
     async def _read(self, method: str, path: str, body: object, position: str) -> Any:
         begun = time.perf_counter()
@@ -110,12 +116,14 @@ async def replicas(load: Load) -> list[Figure]:
         members = await stage.members(await stage.organisations(count))
         clients = [_client(session, server, stage, member) for member in members]
         await _warm(session, port, clients)
-        before = await _counted(session, port)
+        before = await _told(session, port, clients)
         for client in clients:
             client.reads, client.seconds = 0, []
         until = time.perf_counter() + load.seconds
         await asyncio.gather(*(_rounds(client, until) for client in clients))
-        spent = {k: v - before.get(k, 0.0) for k, v in (await _counted(session, port)).items()}
+        spent = {
+            k: v - before.get(k, 0.0) for k, v in (await _told(session, port, clients)).items()
+        }
         return _figures(clients, spent)
 
 
@@ -137,8 +145,24 @@ async def _warm(session: aiohttp.ClientSession, port: int, clients: list[_Client
         await asyncio.gather(*(client.round() for client in clients))
 
 
+async def _told(
+    session: aiohttp.ClientSession, port: int, clients: list[_Client]
+) -> dict[str, float]:
+    """Return what is counted once all rounds so far are: a worker tells its numbers once a
+    second.
+    """
+    asked = len(_OPERATIONS) * sum(client.rounds for client in clients)
+    while True:
+        found = await _counted(session, port)
+        if found.get("asked", 0.0) >= asked:
+            return found
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
 async def _counted(session: aiohttp.ClientSession, port: int) -> dict[str, float]:
-    """Return reads by who answered them, waits, and whether all workers use all replicas."""
+    """Return reads by who answered them, waits, requests of rounds, and whether all workers use all
+    replicas.
+    """
     async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = (await answer.text()).splitlines()
     found: dict[str, float] = {}
@@ -151,6 +175,8 @@ async def _counted(session: aiohttp.ClientSession, port: int) -> dict[str, float
             found[name.removeprefix(m.REPLICA_WAIT_SECONDS.name)] = float(value)
         elif name.startswith(f"{m.REPLICA_USED.name}{{"):
             used.append(float(value))
+        elif name.startswith(_ASKED):
+            found["asked"] = found.get("asked", 0.0) + float(value)
     found["used"] = float(len(used) == _REPLICAS and all(used))
     return found
 

@@ -31,7 +31,8 @@ from serai.wire.rest import RefusalForm, RefusalsAnswer
 from serai.wire.sync import ChangesRequest, MutationsRequest, RawMutationsAnswer
 
 T = TypeVar("T")
-_GRANT_READS_MAX: Final = 3
+_GRANT_READS_MAX: Final = 8
+"""As often as a write is decided: someone's roles may change again between two reads of them."""
 _changes_decoder: Final = msgspec.json.Decoder(ChangesRequest)
 _mutations_decoder: Final = msgspec.json.Decoder(MutationsRequest)
 

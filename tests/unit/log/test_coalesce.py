@@ -216,6 +216,21 @@ async def test_a_row_that_never_stands_still_is_given_up_after_a_bound() -> None
     assert len(store.batches) == WRITE_ATTEMPTS_MAX
 
 
+async def test_used_numbers_in_any_order_are_each_told_so() -> None:
+    """Those behind a used number of their device do not spend their own attempts on it."""
+    store = await opened()
+    coalescer = Coalescer(store, HOUSE)
+    numbers = range(1, WRITE_ATTEMPTS_MAX + 3)
+    await answers(coalescer, *(mutation(caller(), n, stay(n)) for n in numbers))
+    others = [
+        structs.replace(mutation(caller(), n, stay(100 + n)), body_hash=bytes(32)) for n in numbers
+    ]
+    done = await answers(coalescer, *reversed(others))
+    assert [told(each.reply)["code"] for each in done if isinstance(each, WriteAnswer)] == [
+        "key_reused" for _ in numbers
+    ]
+
+
 async def test_two_desks_that_change_one_row_at_once_are_both_kept() -> None:
     store = await opened()
     coalescer = Coalescer(store, HOUSE)
