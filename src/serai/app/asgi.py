@@ -16,6 +16,7 @@ from typing import Any
 
 from serai import __version__
 from serai.app.collector import rare_collections
+from serai.app.ending import keep_moves
 from serai.app.keeping import keep_logs
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.settings import Settings, SettingsError
@@ -87,6 +88,7 @@ class Application:
             upkeep = [
                 asyncio.create_task(runtime.upkeep()),
                 asyncio.create_task(keep_logs(runtime, self._recorder)),
+                asyncio.create_task(keep_moves(runtime, self._recorder)),
             ]
             self._started()
             await send({"type": "lifespan.startup.complete"})

@@ -19,15 +19,13 @@ from typing import Final, TypeVar
 
 import psycopg
 
+from serai.app.move_leftovers import SWEEP_GRACE_SECONDS, Leftovers, in_turn
 from serai.readers.move import Claim, LostTurn, Mover, MoveStats, Records, Unmovable
 from serai.readers.move.link import connect
 from serai.readers.move.records import LEASE_SECONDS
 from serai.shard.placement import ShardRef
 
 T = TypeVar("T")
-SWEEP_GRACE_SECONDS: Final = 5.0
-"""How long the old copy stays after a move: a process that has not heard of it answers a read from
-there, and every process asks the directory each second."""
 BATCH_DEFAULT: Final = 100
 WORKERS_DEFAULT: Final = 2
 _INTERRUPTIBLE: Final = ("claim source", "claim target", "copy", "follow", "freeze")
@@ -63,6 +61,7 @@ class MoveReport:
         asked: organisations; moved: now; present: at the target already.
         failed: organisation -> why it did not move. It is where it was.
         ended: moves of a dead mover that were finished; undone: those that were undone.
+        stuck: organisation -> why the move that a dead mover left could not be ended now.
         pauses: seconds in which writes of a batch waited, one a batch.
     """
 
@@ -72,6 +71,7 @@ class MoveReport:
     failed: dict[int, str] = field(default_factory=dict[int, str])
     ended: int = 0
     undone: int = 0
+    stuck: dict[int, str] = field(default_factory=dict[int, str])
     swept: int = 0
     seconds: float = 0.0
     pauses: list[float] = field(default_factory=list[float])
@@ -92,6 +92,9 @@ class MoveRun:
         report: what it has done so far.
         refs: shards by id.
         actor, reason: for the record of moves and the audit of placement.
+        options, progress: as given.
+        left: what movers that are gone have left.
+        lock: of the report, which threads write.
     """
 
     def __init__(
@@ -106,11 +109,11 @@ class MoveRun:
         self.refs = {ref.id: ref for ref in shards}
         self.actor = self.reason = "not given"
         self._directory = directory_url
-        self._options = options
-        self._progress = progress
+        self.options, self.progress = options, progress
+        self.left = Leftovers(self)
         self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix="serai move")
         self._stop = threading.Event()
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._active: set[Claim] = set()
         self._local = threading.local()
         self._closing = contextlib.ExitStack()
@@ -130,22 +133,9 @@ class MoveRun:
             self._closing.close()
             self.report.seconds = time.monotonic() - self._began
 
-    async def end_stale(self) -> dict[int, list[int]]:
-        """End moves whose mover is gone; return target -> organisations that were to go there."""
-        undone: dict[int, list[int]] = {}
-        while claims := await self._call(self._take_over):
-            for claim in claims:
-                if await self._call(self._end, claim):
-                    self.report.ended += len(claim.orgs)
-                else:
-                    self.report.undone += len(claim.orgs)
-                    undone.setdefault(claim.target, []).extend(claim.orgs)
-                self._progress(self.report)
-        return undone
-
     async def move(self, orgs: Sequence[int], target: ShardRef) -> None:
         """Move batch after batch, `workers` at a time."""
-        size = self._options.batch
+        size = self.options.batch
         waiting = deque(orgs[first : first + size] for first in range(0, len(orgs), size))
         began, given = time.monotonic(), 0
 
@@ -153,49 +143,35 @@ class MoveRun:
             nonlocal given
             while waiting:
                 batch = waiting.popleft()
-                if self._options.rate:
-                    due = began + given / self._options.rate
+                if self.options.rate:
+                    due = began + given / self.options.rate
                     given += len(batch)
                     await asyncio.sleep(max(due - time.monotonic(), 0))
-                waiting.extendleft(await self._call(self._move, batch, target))
-                self._progress(self.report)
+                waiting.extendleft(await self.call(self._move, batch, target))
+                self.progress(self.report)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._options.workers, len(waiting))):
-                    group.create_task(work())
-        except BaseExceptionGroup as failed:
-            # Not `except*`: some versions of Python put what is raised there into a new group.
-            raise failed.exceptions[0] from None
+        await in_turn(work, min(self.options.workers, len(waiting)))
 
-    async def sweep(self) -> None:
-        """Remove old copies whose time is over; those of this run included, for which it waits."""
-        await asyncio.sleep(self._options.grace_seconds if self.report.moved else 0)
-        while claims := await self._call(self._to_sweep):
-            for claim in claims:
-                await self._call(self._sweep, claim)
-                self.report.swept += len(claim.orgs)
-                self._progress(self.report)
-
-    async def _call(self, work: Callable[..., T], *args: object) -> T:
+    async def call(self, work: Callable[..., T], *args: object) -> T:
+        """Run `work` in a thread of the run."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     # ------------------------------------------------------------ in threads
 
     def _move(self, batch: Sequence[int], target: ShardRef) -> list[Sequence[int]]:
         """Move a batch; return its halves if it failed as a whole."""
-        with self._records() as records:
+        with self.records() as records:
             claims = records.claim(batch, target.id, actor=self.actor, reason=self.reason)
             claimed = {org for claim in claims for org in claim.orgs}
             busy = {org for org, *_ in records.under_way(batch)} - claimed
-        with self._lock:
+        with self.lock:
             self.report.failed |= dict.fromkeys(busy, "somebody else moves it")
             self.report.present += len(set(batch) - claimed - busy)
         again: list[Sequence[int]] = []
         for claim in claims:
             try:
-                with self._held(claim):
-                    stats = self._mover(claim.source, claim.target).move(claim)
+                with self.held(claim):
+                    stats = self.mover(claim.source, claim.target).move(claim)
             except LostTurn as error:
                 self._fail(claim, error)
             except (Unmovable, psycopg.Error) as error:
@@ -208,26 +184,10 @@ class MoveRun:
                 self._moved(claim, stats)
         return again
 
-    def _end(self, claim: Claim) -> bool:
-        with self._held(claim):
-            return self._mover(claim.source, claim.target).end(claim)
-
-    def _sweep(self, claim: Claim) -> None:
-        # A target is not asked for anything.
-        self._mover(claim.source, claim.source).sweep(claim)
-
-    def _take_over(self) -> list[Claim]:
-        with self._records() as records:
-            return records.take_over()
-
-    def _to_sweep(self) -> list[Claim]:
-        with self._records() as records:
-            return records.to_sweep(self._options.grace_seconds)
-
     def _renew(self) -> None:
-        with self._lock:
+        with self.lock:
             claims = list(self._active)
-        with self._records() as records:
+        with self.records() as records:
             for claim in claims:
                 records.renew(claim)
 
@@ -236,34 +196,36 @@ class MoveRun:
             await asyncio.sleep(LEASE_SECONDS / 3)
             # The next one may come through; without one, at worst a successor takes over.
             with contextlib.suppress(psycopg.OperationalError):
-                await self._call(self._renew)
+                await self.call(self._renew)
 
     @contextlib.contextmanager
-    def _held(self, claim: Claim) -> Generator[None]:
-        with self._lock:
+    def held(self, claim: Claim) -> Generator[None]:
+        """Give signs of life for a claim meanwhile."""
+        with self.lock:
             self._active.add(claim)
         try:
             yield
         finally:
-            with self._lock:
+            with self.lock:
                 self._active.discard(claim)
 
     @contextlib.contextmanager
-    def _records(self) -> Generator[Records]:
+    def records(self) -> Generator[Records]:
+        """Lend this thread's connection to the record of moves."""
         conn = self._local.__dict__.get("directory")
         if conn is None or conn.closed:
             conn = self._local.directory = connect(self._directory)
             self._closing.callback(conn.close)
         yield Records(conn)
 
-    def _mover(self, source: int, target: int) -> Mover:
+    def mover(self, source: int, target: int) -> Mover:
         """Return this thread's mover between the two shards."""
         movers: dict[tuple[int, int], Mover] = self._local.__dict__.setdefault("movers", {})
         mover = movers.get((source, target))
         if mover is None:
             urls = self.refs[source].url, self.refs[target].url
             mover = movers[source, target] = Mover(self._directory, *urls, step=self._step)
-            with self._lock:
+            with self.lock:
                 self._closing.enter_context(mover)
         return mover
 
@@ -272,10 +234,10 @@ class MoveRun:
             raise Interrupted
 
     def _moved(self, claim: Claim, stats: MoveStats) -> None:
-        with self._lock:
+        with self.lock:
             self.report.moved += len(claim.orgs)
             self.report.pauses.append(stats.pause)
 
     def _fail(self, claim: Claim, error: Exception) -> None:
-        with self._lock:
+        with self.lock:
             self.report.failed |= dict.fromkeys(claim.orgs, str(error).partition("\n")[0])

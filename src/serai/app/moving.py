@@ -65,9 +65,9 @@ async def move_organisations(
     async with _run(settings, order) as (directory, run):
         ref = await shard_named(directory, target)
         run.report.asked = len(orgs)
-        await run.end_stale()
+        await run.left.end()
         await run.move(orgs, ref)
-        await run.sweep()
+        await run.left.sweep()
     return run.report
 
 
@@ -86,12 +86,12 @@ async def move_share(
         if ref == share.shard:
             raise ShardError(f"{source} and {target} are the same shard.")
         run.report.asked = await asyncio.to_thread(count, settings, share)
-        await run.end_stale()
+        await run.left.end()
         after = 0
         while page := await asyncio.to_thread(chosen, settings, share, after):
             await run.move(page, ref)
             after = page[-1]
-        await run.sweep()
+        await run.left.sweep()
     return run.report
 
 
@@ -109,13 +109,13 @@ async def drain(settings: Settings, source: str, order: Order) -> MoveReport:
             share.shard.id, "draining", actor=operator(), reason=order.reason
         )
         run.report.asked = await asyncio.to_thread(count, settings, share)
-        await run.end_stale()
+        await run.left.end()
         after = 0
         while page := await asyncio.to_thread(chosen, settings, share, after):
             emptiest = await asyncio.to_thread(_emptiest, settings, share.shard)
             await run.move(page, run.refs[emptiest])
             after = page[-1]
-        await run.sweep()
+        await run.left.sweep()
     return run.report
 
 
@@ -124,10 +124,20 @@ async def resume_moves(settings: Settings, order: Order) -> MoveReport:
     again.
     """
     async with _run(settings, order) as (_, run):
-        for target, orgs in (await run.end_stale()).items():
+        for target, orgs in (await run.left.end()).items():
             run.report.asked += len(orgs)
             await run.move(orgs, run.refs[target])
-        await run.sweep()
+        await run.left.sweep()
+    return run.report
+
+
+async def end_left(settings: Settings, order: Order) -> MoveReport:
+    """End moves that a dead mover left, one batch of them: finish those that had flipped and undo
+    the others; then remove one batch of old copies.
+    """
+    async with _run(settings, order) as (_, run):
+        await run.left.end(batches=1)
+        await run.left.sweep(batches=1)
     return run.report
 
 

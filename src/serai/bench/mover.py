@@ -44,7 +44,7 @@ async def main(url: str, batch: int, workers: int) -> None:
                     "pauses": run.report.pauses,
                 }
                 print(msgspec.json.encode(told).decode(), flush=True)  # noqa: T201 - its answer
-                await run.sweep()
+                await run.left.sweep()
 
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

@@ -246,6 +246,7 @@ def _would(told: dict[str, int | str | None], as_json: bool) -> int:  # noqa: FB
 
 
 def _tell(report: MoveReport, *, as_json: bool) -> int:
+    status = 1 if report.failed or report.stuck else 0
     pause_ms = round(max(report.pauses, default=0.0) * 1000, 1)
     if as_json:
         told = ("asked", "moved", "present", "ended", "undone", "swept")
@@ -253,16 +254,22 @@ def _tell(report: MoveReport, *, as_json: bool) -> int:
             {name: getattr(report, name) for name in told}
             | {"seconds": round(report.seconds, 3), "pause_ms_max": pause_ms}
             | {"failed": {str(org): why for org, why in report.failed.items()}}
+            | {"stuck": {str(org): why for org, why in report.stuck.items()}}
         )
-        return 1 if report.failed else 0
+        return status
     console.print(
         f"{report.moved} of {report.asked} moved in {report.seconds:.1f} s, {report.present} there"
         f" already, {len(report.failed)} failed; writes waited {pause_ms} ms at most"
     )
     if report.ended or report.undone:
         console.print(f"moves left by others: {report.ended} finished, {report.undone} undone")
-    for org, why in list(report.failed.items())[:_SHOWN_MAX]:
-        console.print(f"  organisation {org} is where it was: {why}")
-    if len(report.failed) > _SHOWN_MAX:
-        console.print(f"  and {len(report.failed) - _SHOWN_MAX} more; --json lists all")
-    return 1 if report.failed else 0
+    lines = [f"organisation {org} is where it was: {why}" for org, why in report.failed.items()]
+    lines += [
+        f"the move of organisation {org} that somebody left is not ended: {why}"
+        for org, why in report.stuck.items()
+    ]
+    for line in lines[:_SHOWN_MAX]:
+        console.print(f"  {line}")
+    if len(lines) > _SHOWN_MAX:
+        console.print(f"  and {len(lines) - _SHOWN_MAX} more; --json lists all")
+    return status

@@ -246,7 +246,7 @@ SHARD_OPENED: Final = counter(
 
 UPKEEP: Final = counter(
     "serai_upkeep_runs_total",
-    "Rounds of upkeep, by task (sessions, partitions, logs) and outcome (ok, failed).",
+    "Rounds of upkeep, by task (sessions, partitions, logs, moves) and outcome (ok, failed).",
     "Partitions that are not made ahead end in a default partition.",
     "task",
     "outcome",
@@ -257,6 +257,19 @@ UPKEEP_SUCCESS: Final = gauge(
     "Alert when it is older than a day.",
     "task",
     across=Across.MAX,
+)
+MOVES_LEFT: Final = gauge(
+    "serai_moves_left",
+    "Moves of organisations whose mover is gone and that have no end yet, at the last look.",
+    "Writes of these organisations may wait. Alert when it stays above 0 for a minute.",
+    across=Across.MAX,
+)
+MOVES_ENDED: Final = counter(
+    "serai_moves_ended_total",
+    "What upkeep did with moves that a mover left, by outcome: finished, undone, stuck (not now: it"
+    " is tried again), swept (an old copy was removed).",
+    "`stuck` that grows: a shard is away, or somebody holds the organisation's row.",
+    "outcome",
 )
 LOOP_LAG: Final = gauge(
     "serai_event_loop_lag_seconds",

@@ -63,6 +63,12 @@ class Recorder:
     def upkeep(self, task: str, *, done: bool) -> None:
         """Tell about one round of upkeep."""
 
+    def moves_left(self, moves: int) -> None:
+        """Tell how many moves were left by a mover that is gone, at the last look."""
+
+    def moves_ended(self, finished: int, undone: int, stuck: int, copies: int) -> None:
+        """Tell what upkeep did with moves that were left, and how many old copies it removed."""
+
 
 SILENT: Final = Recorder()
 """The one that records nothing."""

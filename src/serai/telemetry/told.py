@@ -155,3 +155,13 @@ class Told(Recorder):
         self.registry.cell(m.UPKEEP, task, "ok" if done else "failed").add()
         if done:
             self.registry.cell(m.UPKEEP_SUCCESS, task).set(self._now().timestamp())
+
+    def moves_left(self, moves: int) -> None:
+        """Note the number."""
+        self.registry.cell(m.MOVES_LEFT).set(moves)
+
+    def moves_ended(self, finished: int, undone: int, stuck: int, copies: int) -> None:
+        """Count them."""
+        counts = {"finished": finished, "undone": undone, "stuck": stuck, "swept": copies}
+        for outcome, count in counts.items():
+            self.registry.cell(m.MOVES_ENDED, outcome).add(count)

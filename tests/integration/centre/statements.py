@@ -119,7 +119,8 @@ _MOVE: Final[dict[str, Arguments]] = {
     "homed": {"shard": 1, "percent": 10.0, "after": 5, "limit": 10},
     "count_homed": {"shard": 1, "percent": 10.0},
     "emptiest": {"leaving": 1},
-    "to_sweep": {"grace": 5.0, "limit": 50},
+    "renew_term": {"orgs": [3, 5], "term": 1, "lease": 15.0},
+    "to_sweep": {"grace": 5.0, "without": [], "limit": 50},
     "swept": {"orgs": [3, 5], "term": 1},
 }
 _DOCTOR_OF_DEVICES: Final[dict[str, Arguments]] = {
@@ -303,6 +304,7 @@ DIRECTORY: Final[dict[str, Arguments]] = {
     **_in("serai.shard/enrol.sql", _ENROL),
     **_in("serai.app/shard_facts.sql", _SHARD_FACTS),
     **_in("serai.app/report.sql", _REPORT),
+    **_in("serai.app/ending.sql", {"moves_left": (60.0,)}),
     **_in("serai.schema/bookkeeping.sql", _BOOKS),
     **_in("serai.app/retention.sql", _RETENTION),
     **_in("serai.app.doctor/explain.sql", _DOCTOR_OF_DEVICES),

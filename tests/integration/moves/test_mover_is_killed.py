@@ -8,19 +8,16 @@ table of states, which is written by hand. Never waits for a lease: it is made t
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from integration.moves.dead import kill_mover, other
 from integration.moves.street import AT_ONCE, Fleet, House
 from serai.app.moving import Order, resume_moves
 from serai.core.errors import Code, SeraiError
 from serai.readers.move import STATES, LostTurn, Mover, Records, Step, Writes
 from serai.readers.move.link import connect
 
-PROGRAM = Path(__file__).with_name("killed_mover.py")
 BEFORE_THE_FLIP = (
     "claim source",
     "claim target",
@@ -35,24 +32,6 @@ BEFORE_THE_FLIP = (
 )
 AFTER_THE_FLIP = ("open", "close", "end")
 WHILE_UNDOING = ("thaw", "clear", "undone")
-
-
-def other(home: str) -> str:
-    return "b" if home == "a" else "a"
-
-
-async def kill_mover(fleet: Fleet, house: House, step: str, *fault: str) -> None:
-    """Run a mover that dies before `step`."""
-    home = house.home
-    shard_ids = dict(fleet.sql("directory", "SELECT name, shard_id FROM serai_directory.shard"))
-    given = (str(house.org_id), str(shard_ids[other(home)]), step, *fault)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(PROGRAM)),
-        *(fleet.directory, fleet.url(home), fleet.url(other(home)), *given),
-        stderr=subprocess.PIPE,
-    )
-    _, said = await process.communicate()
-    assert process.returncode == -9, said
 
 
 def found(fleet: Fleet, house: House, home: str) -> Writes:

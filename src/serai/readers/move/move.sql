@@ -48,6 +48,14 @@ WHERE m.move_id IN (
     ORDER BY s.move_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING m.org_id, m.from_shard, m.to_shard, m.step, m.term;
 
+-- name: renew_term
+WITH drawn AS MATERIALIZED (SELECT nextval('serai_directory.move_term') AS term)
+UPDATE serai_directory.move m
+SET term = drawn.term, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+FROM drawn
+WHERE m.org_id = ANY (%(orgs)s) AND m.term = %(term)s AND m.step IN ('copying', 'flipped', 'undoing')
+RETURNING m.org_id, m.from_shard, m.to_shard, m.step, m.term;
+
 -- name: renew
 UPDATE serai_directory.move SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 WHERE org_id = ANY (%(orgs)s) AND term = %(term)s AND step IN ('copying', 'flipped', 'undoing');
@@ -73,6 +81,7 @@ ORDER BY move_id LIMIT %(limit)s;
 -- name: to_sweep
 SELECT org_id, from_shard, term FROM serai_directory.move
 WHERE step = 'moved' AND NOT swept AND ended_at < clock_timestamp() - make_interval(secs => %(grace)s)
+  AND from_shard <> ALL (%(without)s::integer[])
 ORDER BY ended_at LIMIT %(limit)s;
 
 -- name: swept

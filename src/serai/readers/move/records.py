@@ -64,13 +64,14 @@ class Records:
         """Take over moves whose mover has given no sign of life: of these organisations, or any."""
         given = None if orgs is None else list(orgs)
         rows = self._rows("take_over", orgs=given, lease=self._lease, limit=BATCH_MAX)
-        alike: dict[tuple[int, int, int, str], list[int]] = {}
-        for org_id, source, target, step, term in rows:
-            alike.setdefault((source, target, term, step), []).append(org_id)
-        return [
-            Claim(tuple(sorted(found)), source, target, term, Step(step))
-            for (source, target, term, step), found in alike.items()
-        ]
+        return _claims(rows)
+
+    def renew_term(self, claim: Claim, orgs: Sequence[int]) -> list[Claim]:
+        """Draw a new term for some of the moves of a claim; none come back that somebody else has
+        taken over.
+        """
+        given = {"orgs": list(orgs), "term": claim.term, "lease": self._lease}
+        return _claims(self._rows("renew_term", **given))
 
     def renew(self, claim: Claim) -> None:
         """Give a sign of life."""
@@ -128,9 +129,12 @@ class Records:
             for org, step, source, target, who, gone in rows
         ]
 
-    def to_sweep(self, grace_seconds: float) -> list[Claim]:
-        """Return moves that ended so long ago and whose old copy is still there."""
-        rows = self._rows("to_sweep", grace=grace_seconds, limit=BATCH_MAX)
+    def to_sweep(self, grace_seconds: float, without: Sequence[int] = ()) -> list[Claim]:
+        """Return moves that ended so long ago and whose old copy is still there, but for copies on
+        the shards `without`.
+        """
+        given = {"grace": grace_seconds, "without": list(without), "limit": BATCH_MAX}
+        rows = self._rows("to_sweep", **given)
         alike: dict[tuple[int, int], list[int]] = {}
         for org_id, source, term in rows:
             alike.setdefault((source, term), []).append(org_id)
@@ -145,3 +149,14 @@ class Records:
 
     def _rows(self, name: str, **given: object) -> list[tuple[Any, ...]]:
         return query(self._conn, name, **given)
+
+
+def _claims(rows: Sequence[tuple[Any, ...]]) -> list[Claim]:
+    """Return a claim for each set of moves that are alike."""
+    alike: dict[tuple[int, int, int, str], list[int]] = {}
+    for org_id, source, target, step, term in rows:
+        alike.setdefault((source, target, term, step), []).append(org_id)
+    return [
+        Claim(tuple(sorted(found)), source, target, term, Step(step))
+        for (source, target, term, step), found in alike.items()
+    ]
