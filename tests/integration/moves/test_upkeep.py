@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, MutableMapping
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 import psycopg
@@ -56,7 +57,7 @@ async def kept(fleet: Fleet) -> Heard:
 
 
 @contextmanager
-def held(fleet: Fleet, shard: str, *orgs: int) -> Iterator[None]:
+def held(fleet: Fleet, shard: str, *orgs: int) -> Generator[None]:
     """Let somebody else have the rows of organisations on a shard."""
     with psycopg.connect(fleet.url(shard)) as conn:
         conn.execute("SELECT FROM serai.org WHERE org_id = ANY (%s) FOR UPDATE", (list(orgs),))
@@ -248,9 +249,9 @@ async def test_a_process_that_serves_ends_moves_by_itself(
     fleet.give_up()
     application = Application(Settings(directory_url=fleet.directory))
     told: asyncio.Queue[str] = asyncio.Queue()
-    inbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+    inbox: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
 
-    async def send(message: dict[str, str]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         await told.put(message["type"])
 
     await inbox.put({"type": "lifespan.startup"})
