@@ -35,9 +35,7 @@ class Constraint:
 
 
 _NAME_BYTES_MAX: Final = 63
-_OLD_ROW: Final = (
-    "JOIN serai.row x ON x.org_id = u.org_id AND x.collection = {number} AND x.id = u.id"
-)
+_OLD_ROW: Final = "serai.row x WHERE x.org_id = {org} AND x.collection = {number} AND x.id = {id}"
 
 
 def generate(vertical: Vertical) -> list[GeneratedStatement]:
@@ -194,10 +192,11 @@ def _functions(schema: str, c: Collection) -> Iterator[GeneratedStatement]:
     )
     # The old row is in another month's partition if its date changes: it is taken out there.
     relocate = "" if c.month_of is None else _relocation(table, c, c.month_of)
+    declared = "" if c.month_of is None else "DECLARE\n    dated record;\n"
     apply_sql = f"""CREATE OR REPLACE FUNCTION {schema}.apply_{c.name}(
     p_org bigint[], p_id uuid[], p_doc text[], p_updates boolean
 ) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
+{declared}BEGIN
     IF p_updates THEN
 {relocate}        INSERT INTO {table} ({columns})
         SELECT u.org_id, u.id, {values}
@@ -214,28 +213,34 @@ END
 $$"""
     yield GeneratedStatement(f"function {schema}.apply_{c.name}", "function", apply_sql)
     month = ""
-    source = "unnest(p_org, p_id) AS u (org_id, id)"
     if c.month_of is not None:
-        source += f" {_OLD_ROW.format(number=c.number)}"
-        month = f" AND t.{named(c.month_of)} = (x.doc::json ->> '{c.month_of}')::date"
+        old = _OLD_ROW.format(number=c.number, org="p_org[n]", id="p_id[n]")
+        month = f"""
+            AND t.{named(c.month_of)} = (SELECT (x.doc::json ->> '{c.month_of}')::date FROM {old})"""
+    # Row by row: a plan that was made while the table was empty would read all of it in one join.
     remove_sql = f"""CREATE OR REPLACE FUNCTION {schema}.remove_{c.name}(
     p_org bigint[], p_id uuid[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM {table} t USING {source}
-    WHERE t.org_id = u.org_id AND t.id = u.id{month};
+    FOR n IN 1..cardinality(p_org) LOOP
+        DELETE FROM {table} t WHERE t.org_id = p_org[n] AND t.id = p_id[n]{month};
+    END LOOP;
 END
 $$"""
     yield GeneratedStatement(f"function {schema}.remove_{c.name}", "function", remove_sql)
 
 
 def _relocation(table: str, c: Collection, month_of: str) -> str:
-    return f"""        DELETE FROM {table} t
-        USING unnest(p_org, p_id, p_doc) AS u (org_id, id, doc)
-        {_OLD_ROW.format(number=c.number)}
-        WHERE t.org_id = u.org_id AND t.id = u.id
-          AND t.{named(month_of)} = (x.doc::json ->> '{month_of}')::date
-          AND x.doc::json ->> '{month_of}' <> u.doc::json ->> '{month_of}';
+    old = _OLD_ROW.format(number=c.number, org="u.org_id", id="u.id")
+    return f"""        FOR dated IN
+            SELECT u.org_id, u.id, old.day
+            FROM unnest(p_org, p_id, p_doc) AS u (org_id, id, doc)
+            CROSS JOIN LATERAL (SELECT (x.doc::json ->> '{month_of}')::date AS day FROM {old} OFFSET 0) old
+            WHERE old.day <> (u.doc::json ->> '{month_of}')::date
+        LOOP
+            DELETE FROM {table} t
+            WHERE t.org_id = dated.org_id AND t.id = dated.id AND t.{named(month_of)} = dated.day;
+        END LOOP;
 """
 
 

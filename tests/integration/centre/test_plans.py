@@ -79,7 +79,8 @@ INSERT INTO trial.payments (org_id, id, property_id, business_date, amount_minor
 SELECT %(org)s, gen_random_uuid(), %(sea)s, date '2026-01-01' + g %% 90, 1, 'EUR'
 FROM generate_series(1, %(rows)s) g;
 INSERT INTO serai.row (org_id, collection, id, scope, version, created_version, doc)
-SELECT %(org)s, 4, id, property_id, 1, 1, '{}' FROM trial.stays WHERE org_id = %(org)s;
+SELECT %(org)s, 4, id, property_id, 1, 1, '{}' FROM trial.stays WHERE org_id = %(org)s
+ON CONFLICT DO NOTHING;
 INSERT INTO serai.log (org_id, version, ordinal, collection, scope, id, change)
 SELECT org_id, -row_number() OVER (), 0, collection, scope, id, '{}' FROM serai.row
 WHERE org_id = %(org)s;
@@ -165,22 +166,30 @@ def writes_of(collection: Collection) -> list[PlannedWrite]:
 @pytest.fixture
 async def desk(store: PostgresStore, shard_url: str) -> Desk:
     """An organisation with 20,000 rows in each table."""
-    # Plans are made while the tables are empty, as on a new shard, and kept.
     desk = await Desk.open(subject_of(store))
+    # Plans are made while the tables are empty and known to be, and kept: nobody has counted the
+    # rows that come then.
+    _analyze(shard_url)
+    for write in (a_batch, a_payment_that_moves):
+        await write(desk)
     parameters = {"org": desk.org, "rows": ROWS, "sea": desk.sea, "phone": PHONE, "user": ANNA}
     with psycopg.connect(shard_url, autocommit=True) as conn:
         for statement in FILL.split(";\n")[:-1]:
             conn.execute(statement.encode(), parameters)
-        conn.execute("ANALYZE")
     return desk
 
 
+def _analyze(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("ANALYZE")
+
+
 async def a_batch(desk: Desk) -> None:
-    guest, phone = desk.guest("new"), uuid7()
-    known = desk.guest("known")
+    name, phone = str(uuid7()), uuid7()
+    guest, known = desk.guest(name), desk.guest(f"known {name}")
     await desk.done(desk.plan(known))
     outcomes = await desk.commit(
-        desk.plan(guest, desk.stay(guest.id), once=IdempotencyKey(ANNA, "new")),
+        desk.plan(guest, desk.stay(guest.id), once=IdempotencyKey(ANNA, name)),
         await desk.change(GUESTS, known.id, note="n"),
         desk.plan(once=mutation(phone, 1), refusal=refused(uuid7())),
     )
@@ -194,7 +203,7 @@ async def a_copy_of_an_old_file(desk: Desk) -> None:
 
 
 async def a_delete(desk: Desk) -> None:
-    guest = desk.guest("new")
+    guest = desk.guest(str(uuid7()))
     await desk.done(desk.plan(guest))
     await desk.delete(GUESTS, guest.id)
 
@@ -253,8 +262,11 @@ async def a_page_of_a_list(desk: Desk) -> None:
     ids=lambda act: act.__name__,
 )
 async def test_nothing_that_a_request_does_reads_a_table_whole(
-    pool: PinnedPool, desk: Desk, act: Case
+    pool: PinnedPool, desk: Desk, shard_url: str, act: Case
 ):
+    if act is a_page_of_a_list:
+        # It has several indexes to choose from, and no way to choose but what is in them.
+        _analyze(shard_url)
     async with pool.connection() as connection:
         await connection.execute("BEGIN")
         lent = PostgresStore(cast("PinnedPool", Lent(connection)), VERTICAL)

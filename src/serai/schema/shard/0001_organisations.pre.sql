@@ -31,10 +31,11 @@ CREATE TABLE serai.row (
     created_version bigint NOT NULL,
     -- Field -> version of its last change; null: every field is as it was inserted.
     field_versions jsonb,
-    doc text NOT NULL,
-    PRIMARY KEY (org_id, collection, id)
+    doc text NOT NULL
 ) WITH (fillfactor = 90);
 CREATE INDEX row_by_channel ON serai.row (org_id, collection, scope, id);
+-- The last index: of those that look equally good while the table is empty, the last one is taken.
+ALTER TABLE serai.row ADD PRIMARY KEY (org_id, collection, id);
 
 -- A deleted row does not come back: its id is kept for good.
 CREATE TABLE serai.tombstone (
