@@ -215,8 +215,8 @@ $$"""
     month = ""
     if c.month_of is not None:
         old = _OLD_ROW.format(number=c.number, org="p_org[n]", id="p_id[n]")
-        month = f"""
-            AND t.{named(c.month_of)} = (SELECT (x.doc::json ->> '{c.month_of}')::date FROM {old})"""
+        dated = f"(SELECT (x.doc::json ->> '{c.month_of}')::date FROM {old})"
+        month = f"\n            AND t.{named(c.month_of)} = {dated}"
     # Row by row: a plan that was made while the table was empty would read all of it in one join.
     remove_sql = f"""CREATE OR REPLACE FUNCTION {schema}.remove_{c.name}(
     p_org bigint[], p_id uuid[]
@@ -235,7 +235,9 @@ def _relocation(table: str, c: Collection, month_of: str) -> str:
     return f"""        FOR dated IN
             SELECT u.org_id, u.id, old.day
             FROM unnest(p_org, p_id, p_doc) AS u (org_id, id, doc)
-            CROSS JOIN LATERAL (SELECT (x.doc::json ->> '{month_of}')::date AS day FROM {old} OFFSET 0) old
+            CROSS JOIN LATERAL (
+                SELECT (x.doc::json ->> '{month_of}')::date AS day FROM {old} OFFSET 0
+            ) old
             WHERE old.day <> (u.doc::json ->> '{month_of}')::date
         LOOP
             DELETE FROM {table} t

@@ -340,6 +340,19 @@ def test_no_statement_of_a_move_reads_a_table_whole(full_url: str):
         assert too_much(read) == {}, text
 
 
+def test_what_is_read_while_an_organisation_is_frozen_looks_at_no_reply_that_was_copied(
+    full_url: str,
+):
+    with psycopg.connect(full_url, options=MOVERS) as conn:
+        texts = End(conn).texts
+        (since,) = conn.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text").fetchall()[
+            0
+        ]
+    given = {"orgs": [ORG], "versions": [ROWS], "numbers": [ROWS], "since": since, "limit": 50}
+    read = read_by_a_migrator(full_url, texts.changes.decode(), given, MOVERS)
+    assert [name for name in too_much(read) if name.startswith("serai.reply")] == []
+
+
 @pytest.mark.parametrize("name", HOSPITALITY.by_name)
 async def test_no_write_of_the_vertical_reads_a_table_whole(
     house_url: str, request_role: RequestRole, name: str

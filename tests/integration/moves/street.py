@@ -280,6 +280,21 @@ class House:
         assert versions == list(range(1, len(versions) + 1)), "a version is missing"
         assert set(self.told.items()) - set(log) == set(), "an answered write is not there"
         assert len(log) == len(set(log))
+        replies = self.fleet.sql(
+            home, "SELECT version FROM serai.reply WHERE org_id = %s", self.org_id
+        )
+        assert set(self.told.values()) - {version for (version,) in replies} == set(), (
+            "the answer to a write is not kept"
+        )
+        for shard in ("a", "b"):
+            noted = self.fleet.sql(
+                shard,
+                "SELECT org_id FROM serai.move_reply WHERE org_id = %s"
+                " UNION ALL SELECT org_id FROM serai.org WHERE org_id = %s AND noting",
+                self.org_id,
+                self.org_id,
+            )
+            assert noted == [], "replies are noted only while it is copied"
         rows = self.fleet.sql(home, "SELECT id FROM serai.row WHERE org_id = %s", self.org_id)
         assert len(rows) == len(set(rows)) <= len({row_id for row_id, _ in log})
         assert faults(self.content(home)) == []

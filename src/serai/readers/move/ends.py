@@ -86,9 +86,10 @@ class End:
         with turn(term):
             query(self.conn, "change_state", **given)
 
-    def sweep(self, orgs: Sequence[int], term: int) -> int:
-        """Remove what is here of organisations that live elsewhere; return of how many."""
-        return len(query(self.conn, "sweep", orgs=list(orgs), term=term))
+    def sweep(self, orgs: Sequence[int], term: int) -> None:
+        """Remove what is here of organisations that live elsewhere, those that refer first."""
+        for table in reversed(self.texts.tables):
+            query(self.conn, "sweep", orgs=list(orgs), term=term, table=table.name)
 
 
 class Source(End):
@@ -105,6 +106,10 @@ class Source(End):
                 Mark({r[0]: r[1] for r in rows}, {r[0]: r[2] for r in rows}, rows[0][4]),
                 exported,
             )
+
+    def rest(self, orgs: Sequence[int], term: int) -> None:
+        """Note nothing any more: the move is undone."""
+        query(self.conn, "rest", orgs=list(orgs), term=term)
 
     def changes(self, mark: Mark, *, limit: int) -> Changes:
         """Return what changed after the mark, about `limit` versions of each organisation.

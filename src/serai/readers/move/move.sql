@@ -9,7 +9,10 @@ SELECT org_id, state, new FROM serai.move_claim(%(orgs)s, %(term)s, %(home)s) --
 SELECT serai.move_state(%(orgs)s, %(term)s, %(before)s, %(after)s) -- org_id;
 
 -- name: sweep
-SELECT serai.move_sweep(%(orgs)s, %(term)s) -- org_id;
+SELECT serai.move_sweep(%(orgs)s, %(term)s, %(table)s) -- org_id;
+
+-- name: rest
+SELECT serai.move_rest(%(orgs)s, %(term)s) -- org_id;
 
 -- name: states
 SELECT org_id, state FROM serai.org WHERE org_id = ANY (%(orgs)s);

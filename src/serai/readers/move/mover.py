@@ -127,6 +127,7 @@ class Mover:
         self._records.advance(claim, (Step.COPYING, Step.UNDOING), Step.UNDOING)
         self._step("thaw")
         self._change_those(self._source, claim, "frozen", "active")
+        self._source.rest(orgs, term)
         self._step("clear")
         self._change_those(self._target, claim, "frozen", "moved")
         self._target.sweep(orgs, term)

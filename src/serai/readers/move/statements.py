@@ -2,7 +2,7 @@
 
 Owns the texts, made once for a connection, so that each is planned once and not at every move: an
 organisation is frozen while they run. Promises that every table of organisations is in them, the
-known four by their numbers, all others by `xmin`. Never runs anything.
+known five by what names their changes, all others by `xmin`. Never runs anything.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ _FORMS: Final = {
     "serai.audit": "of_record",
     "serai.row": "of_rows",
     "serai.tombstone": "of_rows",
+    "serai.reply": "of_replies",
 }
 BY_NUMBER: Final = frozenset(_FORMS)
-"""Tables whose changes the log or the audit record names."""
-_ONLY_GROW: Final = frozenset({"serai.log", "serai.audit"})
+"""Tables whose changes are named: by the log, by the audit record, by notes."""
+_ONLY_GROW: Final = frozenset({"serai.log", "serai.audit", "serai.reply"})
 
 
 def own(tables: Sequence[Table]) -> list[Table]:

@@ -28,6 +28,14 @@ SELECT '{table}', json_agg(r)::text, NULL, NULL FROM (
     SELECT {columns} FROM c JOIN {table} x USING (org_id, collection, id)
 ) AS r
 
+-- name: of_replies
+SELECT '{table}', json_agg(r)::text, NULL, NULL FROM (
+    SELECT {columns} FROM serai.move_reply n CROSS JOIN LATERAL (
+        SELECT y.* FROM {table} y WHERE y.org_id = n.org_id AND y.key = n.key AND y.created_on = n.created_on OFFSET 0
+    ) x
+    WHERE n.org_id = ANY (%(orgs)s) AND age(n.xmin) <= age(%(since)s::xid8::xid)
+) AS r
+
 -- name: of_others
 SELECT '{table}', (json_agg(x) FILTER (WHERE age(x.xmin) <= age(%(since)s::xid8::xid)))::text, count(*), NULL
 FROM {table} AS x WHERE x.org_id = ANY (%(orgs)s)

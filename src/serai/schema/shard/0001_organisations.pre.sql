@@ -15,7 +15,9 @@ CREATE TABLE serai.org (
     -- The last entry of the audit record, and its hash.
     audit_number bigint NOT NULL DEFAULT 0,
     audit_hash bytea NOT NULL DEFAULT decode(repeat('00', 32), 'hex'),
-    state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'frozen', 'moved'))
+    state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'frozen', 'moved')),
+    -- While it is copied to another shard: each new reply is noted in serai.move_reply.
+    noting boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 -- Those that are on their way or have gone: few, and looked for by reports over all.
 CREATE INDEX org_not_active ON serai.org (org_id, state) WHERE state <> 'active';

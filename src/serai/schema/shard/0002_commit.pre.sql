@@ -51,6 +51,7 @@ DECLARE
     head_versions bigint[];
     head_numbers bigint[];
     head_hashes bytea[];
+    head_noting boolean[];
     head_grants bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(d_org)]);
     -- The positions of those that this batch changes.
     changed integer[] := '{}';
@@ -69,11 +70,11 @@ BEGIN
     -- Lock in key order: two processes with overlapping batches wait for each other, never in a ring. What the lock shows is
     -- all that is read of the organisations.
     SELECT array_agg(h.place), array_agg(h.epoch), array_agg(h.state), array_agg(h.version), array_agg(h.audit_number),
-           array_agg(h.audit_hash)
-    INTO head_places, head_epochs, head_states, head_versions, head_numbers, head_hashes
+           array_agg(h.audit_hash), array_agg(h.noting)
+    INTO head_places, head_epochs, head_states, head_versions, head_numbers, head_hashes, head_noting
     FROM unnest(d_org) AS d (org_id)
     LEFT JOIN LATERAL (
-        SELECT o.ctid AS place, o.epoch, o.state, o.version, o.audit_number, o.audit_hash
+        SELECT o.ctid AS place, o.epoch, o.state, o.version, o.audit_number, o.audit_hash, o.noting
         FROM serai.org o
         WHERE o.org_id = d.org_id
         FOR NO KEY UPDATE
@@ -348,6 +349,12 @@ BEGIN
     SELECT u.org_id, u.key, today, versions[u.w], u.hash, u.reply
     FROM unnest(w_org, w_kind, w_key, w_hash, w_reply) WITH ORDINALITY AS u (org_id, kind, key, hash, reply, w)
     WHERE u.kind <> 'n' AND outcomes[u.w] IS NULL;
+    IF true = ANY (head_noting) THEN
+        INSERT INTO serai.move_reply (org_id, key, created_on)
+        SELECT u.org_id, u.key, today
+        FROM unnest(w_head, w_org, w_kind, w_key) WITH ORDINALITY AS u (head, org_id, kind, key, w)
+        WHERE u.kind <> 'n' AND outcomes[u.w] IS NULL AND head_noting[u.head];
+    END IF;
     IF 'm' = ANY (w_kind) THEN
         INSERT INTO serai.device AS d (org_id, device_id, user_id, number)
         SELECT u.org_id, u.device_id, (array_agg(u.user_id))[1], max(u.number)

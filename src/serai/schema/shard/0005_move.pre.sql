@@ -6,6 +6,15 @@
 
 ALTER TABLE serai.org ADD COLUMN move_term bigint NOT NULL DEFAULT 0;
 
+-- The replies that were given while their organisation was copied. A busy organisation has a hundred thousand of two days,
+-- and no other way to tell which came last: none of them may be looked at while it is frozen. Empty at all other times.
+CREATE TABLE serai.move_reply (
+    org_id bigint NOT NULL,
+    key text NOT NULL,
+    created_on date NOT NULL,
+    PRIMARY KEY (org_id, key, created_on)
+);
+
 -- As before, but what is left of a record whose organisation lives elsewhere may be removed: the record itself has moved.
 CREATE OR REPLACE FUNCTION serai.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -39,7 +48,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     JOIN pg_namespace n ON n.oid = t.relnamespace
     LEFT JOIN serai.collection c
         ON c.name = t.relname AND c.apply_function = n.nspname || '.apply_' || t.relname
-    WHERE t.relkind IN ('r', 'p') AND NOT t.relispartition AND t.oid <> 'serai.org'::regclass
+    WHERE t.relkind IN ('r', 'p') AND NOT t.relispartition
+      AND t.oid NOT IN ('serai.org'::regclass, 'serai.move_reply'::regclass)
       AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attname = 'org_id' AND NOT a.attisdropped)
       AND (n.nspname = 'serai' OR EXISTS (
           SELECT FROM serai.collection v WHERE split_part(v.apply_function, '.', 1) = n.nspname))
@@ -48,7 +58,7 @@ $$;
 
 -- Takes the organisations for a term and tells their states. An organisation that is not here yet is made: `active` at its
 -- home (it has no rows so far), `moved` where it is to come; `new` tells so. Who gets fewer back than asked for has lost its
--- turn.
+-- turn. From here on the home notes its replies.
 CREATE FUNCTION serai.move_claim(p_orgs bigint[], p_term bigint, p_home boolean)
 RETURNS TABLE (org_id bigint, state text, new boolean) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
@@ -61,9 +71,10 @@ BEGIN
         ON CONFLICT (org_id) DO NOTHING RETURNING org_id
     )
     SELECT array_agg(i.org_id) INTO made FROM inserted i;
-    PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (p_orgs) ORDER BY o.org_id FOR NO KEY UPDATE;
+    -- A sweep of an earlier move is waited for.
+    PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (p_orgs) ORDER BY o.org_id FOR UPDATE;
     RETURN QUERY
-    UPDATE serai.org o SET move_term = p_term
+    UPDATE serai.org o SET move_term = p_term, noting = p_home
     WHERE o.org_id = ANY (p_orgs) AND o.move_term < p_term
     RETURNING o.org_id, o.state, coalesce(o.org_id = ANY (made), false);
 END
@@ -77,12 +88,30 @@ DECLARE
     changed integer;
 BEGIN
     PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (p_orgs) ORDER BY o.org_id FOR NO KEY UPDATE;
-    UPDATE serai.org o SET state = p_to
+    UPDATE serai.org o SET state = p_to, noting = o.noting AND p_to = 'frozen'
     WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term AND o.state = ANY (p_from);
     GET DIAGNOSTICS changed = ROW_COUNT;
+    IF p_to <> 'frozen' THEN
+        DELETE FROM serai.move_reply r WHERE r.org_id = ANY (p_orgs);
+    END IF;
     IF changed <> cardinality(p_orgs) THEN
         RAISE EXCEPTION 'the mover of term % has lost its turn', p_term USING ERRCODE = 'SE002';
     END IF;
+END
+$$;
+
+-- The home has nothing to note any more: the move is undone.
+CREATE FUNCTION serai.move_rest(p_orgs bigint[], p_term bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    resting bigint[];
+BEGIN
+    PERFORM 1 FROM serai.org o WHERE o.org_id = ANY (p_orgs) ORDER BY o.org_id FOR NO KEY UPDATE;
+    WITH rested AS (
+        UPDATE serai.org o SET noting = false WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term RETURNING o.org_id
+    )
+    SELECT array_agg(r.org_id) INTO resting FROM rested r;
+    DELETE FROM serai.move_reply r WHERE r.org_id = ANY (resting);
 END
 $$;
 
@@ -101,22 +130,18 @@ BEGIN
 END
 $$;
 
--- Removes what is here of organisations that live elsewhere, under a term; their rows of serai.org stay and say so.
-CREATE FUNCTION serai.move_sweep(p_orgs bigint[], p_term bigint) RETURNS SETOF bigint
+-- Removes what is in a table of organisations that live elsewhere, under a term; their rows of serai.org stay and say so.
+-- Table by table: it may take long, and only who claims them again waits for it; a write that comes here by mistake does not.
+CREATE FUNCTION serai.move_sweep(p_orgs bigint[], p_term bigint, p_table text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     gone bigint[] := ARRAY(
         SELECT o.org_id FROM serai.org o
         WHERE o.org_id = ANY (p_orgs) AND o.move_term = p_term AND o.state = 'moved'
-        ORDER BY o.org_id FOR NO KEY UPDATE);
-    found_one record;
+        ORDER BY o.org_id FOR KEY SHARE);
+    listed text := (SELECT t.name FROM serai.move_tables() AS t WHERE t.name = p_table);
 BEGIN
-    FOR found_one IN SELECT t.name FROM serai.move_tables() WITH ORDINALITY AS t (name, typed_from, columns, key, place)
-        ORDER BY t.place DESC
-    LOOP
-        EXECUTE format('DELETE FROM %s WHERE org_id = ANY ($1)', found_one.name) USING gone;
-    END LOOP;
-    RETURN QUERY SELECT unnest(gone);
+    EXECUTE format('DELETE FROM %s WHERE org_id = ANY ($1)', listed) USING gone;
 END
 $$;
 
@@ -190,12 +215,12 @@ DECLARE
     listed text := (
         SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
         WHERE a.attrelid = 'serai.org'::regclass AND a.attnum > 0 AND NOT a.attisdropped
-          AND a.attname NOT IN ('org_id', 'state', 'move_term'));
+          AND a.attname NOT IN ('org_id', 'state', 'move_term', 'noting'));
     last_refusal bigint := (SELECT max(r.refusal_id) FROM serai.refusal r WHERE r.org_id = ANY (p_orgs));
     changed integer;
 BEGIN
     -- Refusals are listed by this number, so new ones must come after those that moved in.
-    IF last_refusal > (SELECT s.last_value FROM serai.refusal_refusal_id_seq s) THEN
+    IF last_refusal >= (SELECT s.last_value FROM serai.refusal_refusal_id_seq s) THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('serai refusals', 0));
         PERFORM setval('serai.refusal_refusal_id_seq', greatest(last_refusal, s.last_value) + 1000)
             FROM serai.refusal_refusal_id_seq s;
