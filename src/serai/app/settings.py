@@ -17,6 +17,8 @@ from msgspec import Meta
 
 from serai.core.limits import (
     METRICS_TOKEN_CHARS_MIN,
+    OUTLET_PARALLEL_DEFAULT,
+    OUTLET_PARALLEL_MAX,
     POOL_CONNECTIONS_MAX,
     POOL_CONNECTIONS_MIN,
     SEGMENT_ROWS_DEFAULT,
@@ -99,6 +101,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             le=1_000_000_000,
         ),
     ] = SEGMENT_ROWS_DEFAULT
+    outlet_url: Annotated[
+        str,
+        Meta(
+            description="The bus of `serai outlet`: nats://host:4222/STREAM or "
+            "kafka://host:9092/TOPIC, with what else it needs as user, password and query."
+        ),
+    ] = ""
+    outlet_parallel: Annotated[
+        int,
+        Meta(
+            description="Organisations of a shard that the outlet sends at the same time.",
+            ge=1,
+            le=OUTLET_PARALLEL_MAX,
+        ),
+    ] = OUTLET_PARALLEL_DEFAULT
     log_level: Annotated[
         str, Meta(description="How much is logged: error, warning, info or debug.")
     ] = "info"

@@ -1,5 +1,5 @@
-"""The command line: `serai dev | serve | migrate | shard | org | user | report | keys | import |
-doctor | demo | bench | settings | reference`.
+"""The command line: `serai dev | serve | migrate | shard | org | user | report | outlet | keys |
+import | doctor | demo | bench | settings | reference`.
 
 Owns how people start Serai and what they read. Promises that every command has `--json` where it
 reports something, says what to do when it fails, and ends with a status that tells. Never holds
@@ -49,6 +49,11 @@ app.command(
 )
 app.command(
     "serai.cli.report:report", name="report", help="Count and sum a collection over all shards."
+)
+app.command(
+    "serai.cli.outlet:app",
+    name="outlet",
+    help="Copy changes to NATS or Kafka; status, rewind, off.",
 )
 app.command("serai.cli.keys:app", name="keys", help="Keys that sign access tokens: list, rotate.")
 app.command("serai.cli.importing:app", name="import", help="Import a file into an organisation.")

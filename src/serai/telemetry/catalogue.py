@@ -242,6 +242,62 @@ SHARD_OPENED: Final = counter(
     "shard",
 )
 
+# ------------------------------------------------------------------ the outlet
+
+OUTLET_SERVES: Final = gauge(
+    "serai_outlet_serves",
+    "1 if this process is the outlet of the shard; the others wait for its end.",
+    "Over all processes it is 1 for each shard. 0: nothing of that shard goes to the bus.",
+    "shard",
+)
+OUTLET_MESSAGES: Final = counter(
+    "serai_outlet_messages_total",
+    "Messages that the bus has accepted, by shard.",
+    "The traffic to other systems.",
+    "shard",
+)
+OUTLET_BYTES: Final = counter(
+    "serai_outlet_message_bytes_total",
+    "Bytes of those messages.",
+    "What the bus has to store.",
+    "shard",
+)
+OUTLET_BEGUN: Final = counter(
+    "serai_outlet_begun_again_total",
+    "Organisations of which all rows were sent anew: the log did not reach back, or the epoch "
+    "rose.",
+    "Many at once follow a restore or a failover; a few, a bus that was away for a month.",
+    "shard",
+)
+OUTLET_ERRORS: Final = counter(
+    "serai_outlet_errors_total",
+    "What the outlet tries again: `bus` (it does not answer), `refused` (it does not take a "
+    "message), `shard` (the database), by shard.",
+    "`refused` never goes away by itself: the log names the organisation.",
+    "shard",
+    "what",
+)
+OUTLET_LAG_VERSIONS: Final = gauge(
+    "serai_outlet_lag_versions",
+    "By how many versions the organisation that is furthest behind is behind, of 1,000 that wait.",
+    "One organisation that writes more than the bus takes.",
+    "shard",
+    across=Across.MAX,
+)
+OUTLET_LAG_SECONDS: Final = gauge(
+    "serai_outlet_lag_seconds",
+    "For how long the oldest change that was not accepted has waited, of 1,000 organisations.",
+    "The delay of other systems. Alert on minutes.",
+    "shard",
+    across=Across.MAX,
+)
+OUTLET_BUS_WENT_BACK: Final = counter(
+    "serai_outlet_bus_went_back_total",
+    "How often the bus was found to have fewer messages than it had accepted.",
+    "Above zero: rewind, as the runbook of a bus that lost its tail says.",
+    "shard",
+)
+
 # ------------------------------------------------------------------ the process
 
 UPKEEP: Final = counter(

@@ -69,6 +69,21 @@ class Recorder:
     def moves_ended(self, finished: int, undone: int, stuck: int, copies: int) -> None:
         """Tell what upkeep did with moves that were left, and how many old copies it removed."""
 
+    def outlet_serves(self, shard: str, *, serves: bool) -> None:
+        """Tell whether this process is the outlet of the shard."""
+
+    def outlet_sent(self, shard: str, messages: int, size: int, begun: int) -> None:
+        """Tell what the bus accepted of an organisation, and how often that began again."""
+
+    def outlet_failed(self, shard: str, what: str) -> None:
+        """Tell what has to be tried again: `bus`, `refused` or `shard`."""
+
+    def outlet_lag(self, shard: str, versions: int, seconds: float) -> None:
+        """Tell how far behind it was found in one round."""
+
+    def outlet_bus_went_back(self, shard: str) -> None:
+        """Tell that the bus has less than it had accepted."""
+
 
 SILENT: Final = Recorder()
 """The one that records nothing."""

@@ -165,3 +165,26 @@ class Told(Recorder):
         counts = {"finished": finished, "undone": undone, "stuck": stuck, "swept": copies}
         for outcome, count in counts.items():
             self.registry.cell(m.MOVES_ENDED, outcome).add(count)
+
+    def outlet_serves(self, shard: str, *, serves: bool) -> None:
+        """Note it."""
+        self.registry.cell(m.OUTLET_SERVES, shard).set(float(serves))
+
+    def outlet_sent(self, shard: str, messages: int, size: int, begun: int) -> None:
+        """Count messages."""
+        self.registry.cell(m.OUTLET_MESSAGES, shard).add(messages)
+        self.registry.cell(m.OUTLET_BYTES, shard).add(size)
+        self.registry.cell(m.OUTLET_BEGUN, shard).add(begun)
+
+    def outlet_failed(self, shard: str, what: str) -> None:
+        """Count it."""
+        self.registry.cell(m.OUTLET_ERRORS, shard, what).add()
+
+    def outlet_lag(self, shard: str, versions: int, seconds: float) -> None:
+        """Note it."""
+        self.registry.cell(m.OUTLET_LAG_VERSIONS, shard).set(versions)
+        self.registry.cell(m.OUTLET_LAG_SECONDS, shard).set(seconds)
+
+    def outlet_bus_went_back(self, shard: str) -> None:
+        """Count it."""
+        self.registry.cell(m.OUTLET_BUS_WENT_BACK, shard).add()

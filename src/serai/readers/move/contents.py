@@ -74,11 +74,12 @@ def differences(one: Content, other: Content) -> list[str]:
     """Return in what two homes differ, a line for each table.
 
     Upkeep of a log leaves its readers what they had and not the rows that it has, so tables of
-    upkeep are not compared, and the log only where upkeep did the same at both.
+    upkeep are not compared, and the log only where upkeep did the same at both. How far the outlet
+    of each home has sent it is not what it is.
     """
     lines = [] if one.head == other.head else [f"serai.org: {one.head} and {other.head}"]
     same_life = one.tables.get(_LIFE) == other.tables.get(_LIFE)
-    left_out = {_LIFE, "serai.segment", *(() if same_life else ("serai.log",))}
+    left_out = {_LIFE, "serai.segment", "serai.outlet", *(() if same_life else ("serai.log",))}
     for name in sorted({*one.tables, *other.tables} - left_out):
         here, there = one.tables.get(name, (0, "0")), other.tables.get(name, (0, "0"))
         if here != there:
