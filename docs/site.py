@@ -20,6 +20,7 @@ from serai.cli.reference import pages
 ROOT = Path(__file__).resolve().parents[1]
 COPIES = {
     "reference/protocol.md": "protocol/SPEC.md",
+    "reference/outlet.md": "protocol/OUTLET.md",
     "project/architecture.md": "ARCHITECTURE.md",
     "project/contributing.md": "CONTRIBUTING.md",
     "project/security.md": "SECURITY.md",

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from serai.app.outlet_patience import Patience, paused
+from serai.app.outlet_watch import BusWatch
 from serai.core.errors import SeraiError
-from serai.ports.outlet import Bus, BusDown, BusRefused, BusState
+from serai.ports.outlet import Bus, BusDown, BusRefused
 from serai.readers.outlet.notes import Notes, alone
 from serai.readers.outlet.reader import Reader, Sending
 from serai.shard.connection import Connection, PostgresError, connect
@@ -83,7 +84,7 @@ class ShardOutlet:
         self._active: dict[int, asyncio.Task[None]] = {}
         self._resting: dict[int, float] = {}
         self._again = asyncio.Event()
-        self._known = BusState("", 0)
+        self._watch = BusWatch(name, means.bus, self.notes, self._reader, means.recorder)
 
     async def run(self) -> None:
         """Be the outlet of the shard whenever it is this process's turn, until told to stop."""
@@ -155,7 +156,7 @@ class ShardOutlet:
     async def _begin(self) -> None:
         if await self.notes.switch_on():
             _log.info("organisations of %s that write are noted for the outlet now", self._name)
-        self._known = await self.notes.bus()
+        await self._watch.begin()
         self._means.patience.doubt(self._name)
 
     async def _look_through(self) -> None:
@@ -175,7 +176,7 @@ class ShardOutlet:
             self._means.recorder.outlet_lag(self._name, lag.versions, lag.seconds)
             if not self._means.patience.doubted(self._name):
                 with contextlib.suppress(BusDown):
-                    await self._look_at_bus()
+                    await self._watch.look()
 
     # ------------------------------------------------------------ what is sent next
 
@@ -259,7 +260,7 @@ class ShardOutlet:
         """Wait for what is in work; note how far the bus is."""
         await asyncio.gather(*self._active.values(), return_exceptions=True)
         with contextlib.suppress(BusDown, *_WRONG):
-            await self._look_at_bus()
+            await self._watch.look()
 
     # ------------------------------------------------------------ the bus
 
@@ -270,7 +271,7 @@ class ShardOutlet:
             return True
         await patience.over(self._means.stop)
         try:
-            await self._look_at_bus()
+            await self._watch.look()
         except BusDown as error:
             self._means.recorder.outlet_failed(self._name, "bus")
             if once:
@@ -279,24 +280,3 @@ class ShardOutlet:
             return False
         patience.trust(self._name)
         return True
-
-    async def _look_at_bus(self) -> None:
-        """See whether the bus has lost what it had accepted, aloud; note how far it is."""
-        known = self._known
-        # What is accepted while the bus is being asked need not be in its answer.
-        accepted = max(known.number, self._reader.accepted)
-        state = await self._means.bus.state()
-        if state is None:
-            return
-        if known.store and (state.store != known.store or state.number < accepted):
-            self._means.recorder.outlet_bus_went_back(self._name)
-            _log.error(
-                "the bus has lost messages: it has %s of %s, and had accepted %s of %s. What was "
-                "lost is sent again after `serai outlet rewind`.",
-                *(state.number, state.store, accepted, known.store),
-            )
-        # Known as it is now, or the same loss would be told again and again.
-        if state.number < accepted:
-            self._reader.accepted = 0
-        self._known = state
-        await self.notes.note_bus(state)

@@ -17,8 +17,6 @@ from msgspec import Meta
 
 from serai.core.limits import (
     METRICS_TOKEN_CHARS_MIN,
-    OUTLET_PARALLEL_DEFAULT,
-    OUTLET_PARALLEL_MAX,
     POOL_CONNECTIONS_MAX,
     POOL_CONNECTIONS_MIN,
     SEGMENT_ROWS_DEFAULT,
@@ -113,9 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             description="Organisations of a shard that the outlet sends at the same time.",
             ge=1,
-            le=OUTLET_PARALLEL_MAX,
+            le=256,
         ),
-    ] = OUTLET_PARALLEL_DEFAULT
+    ] = 16
     log_level: Annotated[
         str, Meta(description="How much is logged: error, warning, info or debug.")
     ] = "info"

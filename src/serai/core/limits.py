@@ -114,18 +114,11 @@ behind it the block is not used."""
 SEGMENT_BEHIND: Final = 200
 """Versions by which segments may be behind before upkeep goes on with them."""
 
-OUTLET_MESSAGE_BYTES_MAX: Final = 1 * MIB
-"""A message of the outlet: what a NATS server and a Kafka broker take unless told otherwise."""
 OUTLET_PART_BYTES_MAX: Final = 512 * KIB
-"""Changes in one message; a version with more goes as several parts."""
+OUTLET_MESSAGE_BYTES_MAX: Final = 1 * MIB
+"""Changes in one message of the outlet, and all of it: what NATS and Kafka take by default."""
 OUTLET_PAGE_BYTES_MAX: Final = 256 * KIB
-"""Text of the log that the outlet reads of an organisation at once, and one version more: all that
-it holds of it, however slow the bus is."""
-OUTLET_ROWS_MAX: Final = 500
-"""Rows that it reads at once where it sends all of an organisation."""
-OUTLET_PARALLEL_MAX: Final = 256
-"""Organisations of one shard that it sends at the same time."""
-OUTLET_PARALLEL_DEFAULT: Final = 16
+"""Text that the outlet holds of an organisation, and one version more, however slow the bus is."""
 
 LAPTOP_SHARDS_MAX: Final = 16
 """Of `serai dev`: each is a PostgreSQL."""
@@ -297,9 +290,7 @@ assert PAGE_BYTES_MAX + FOLD_BYTES_MAX + WRITE_ROWS_MAX * ROW_BYTES_MAX <= BODY_
 )
 assert SEGMENT_BLOCK_BYTES + ROW_BYTES_MAX <= PAGE_BYTES_MAX, "a block fits into a page"
 assert SEGMENT_BEHIND < SEGMENT_BEHIND_MAX, "segments are used while they are a little behind"
-assert OUTLET_PART_BYTES_MAX + ROW_BYTES_MAX + 4 * KIB <= OUTLET_MESSAGE_BYTES_MAX, (
-    "a part with one row too many, and what stands around it, is still a message"
-)
+assert 2 * OUTLET_PART_BYTES_MAX <= OUTLET_MESSAGE_BYTES_MAX, "a part and a row are a message"
 assert JWKS_SECONDS_MAX < REQUEST_DEADLINE_SECONDS, "there is time to say that an issuer is away"
 assert JWKS_RETRY_SECONDS < JWKS_AGAIN_SECONDS < JWKS_FRESH_SECONDS < JWKS_STALE_SECONDS_MAX, (
     "each reason to ask an issuer again waits longer than the one before"

@@ -26,7 +26,9 @@ SELECT org_id, 1, ARRAY[version - 100], ARRAY[now()], version - 20 FROM serai.or
 INSERT INTO serai.segment (org_id, collection, scope, last, after, epoch, version, stale, rows, size, body)
 SELECT %(org)s, 5, %(place)s, ('00000000-0000-0000-0000-' || lpad(to_hex(g), 12, '0'))::uuid,
        ('00000000-0000-0000-0000-' || lpad(to_hex(g - 1), 12, '0'))::uuid, 1, 9, g %% 400 = 0, 1, 1, ''
-FROM generate_series(1, %(rows)s) g
+FROM generate_series(1, %(rows)s) g;
+INSERT INTO serai.outlet (org_id, epoch, version) SELECT g, 1, %(rows)s - 50 FROM generate_series(1, %(rows)s) g;
+INSERT INTO serai.outlet_due (org) SELECT g FROM generate_series(1, %(rows)s) g
 
 -- name: directory
 INSERT INTO serai_directory.shard (name, url) VALUES ('one', 'postgresql://one'), ('two', 'postgresql://two');

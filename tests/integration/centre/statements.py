@@ -89,6 +89,23 @@ _MOVE_ON_A_SHARD: Final[dict[str, Arguments]] = {
     "head": {"org": ORG},
     "collections": {"org": 9_998},
 }
+_OUTLET: Final[dict[str, Arguments]] = {
+    "alone": (),
+    "switch_on": (),
+    "look_through": (3,),
+    "due": (5, 50),
+    "page": (ORG, 50, 10_000),
+    "rows": (ORG, 1, 5, _SECOND, 50, 10_000),
+    "note_sent": (ORG, 1, ROWS, None, None, 0, _NOW, False),
+    "leave": (ORG,),
+    "bus": (),
+    "note_bus": ("store", 7),
+    "lag": (20,),
+    "shard": (),
+    "sent_after": (5, 20, 50),
+    "rewind": ([3, ORG], 20),
+    "switch_off": (),
+}
 SHARD: Final[dict[str, Arguments]] = {
     "serai.log/postgres.sql:read": ([ORG, ORG], [5, 5], [ROW, uuid7()]),
     "serai.log/postgres.sql:replayed": (ORG, "k77", bytes(32)),
@@ -107,6 +124,7 @@ SHARD: Final[dict[str, Arguments]] = {
     "serai.shard/replicas.sql:seen": (),
     "serai.schema/bookkeeping.sql:admit_to_shard": {"name": "pg_monitor"},
     **{f"serai.log/life.sql:{name}": arguments for name, arguments in _LIFE.items()},
+    **{f"serai.readers.outlet/outlet.sql:{name}": given for name, given in _OUTLET.items()},
     **{f"serai.readers.move/move.sql:{name}": given for name, given in _MOVE_ON_A_SHARD.items()},
 }
 _MOVE: Final[dict[str, Arguments]] = {
@@ -314,6 +332,7 @@ DIRECTORY: Final[dict[str, Arguments]] = {
 OWNER: Final = frozenset(
     {
         *_in("serai.app/retention.sql", _RETENTION),
+        *_in("serai.readers.outlet/outlet.sql", _OUTLET),
         *_in("serai.gate/people.sql", dict.fromkeys(("create_user", "set_state"), ())),
         "serai.gate/people.sql:remove_from_organisation",
         "serai.gate/people.sql:revoke_device",

@@ -48,6 +48,8 @@ class Copy:
                     return
                 self.epoch, self.version, self.fill = m["epoch"], m["version"], m["fill"]
                 self.seen, self._part = set(), 0
+                # Versions of another epoch do not compare with those that come.
+                self.held = {key: (0, data) for key, (_, data) in self.held.items()}
                 self.begun.append(m["reason"])
             case "rows":
                 if m["fill"] == self.fill:
@@ -58,6 +60,8 @@ class Copy:
                     self.held = {k: v for k, v in self.held.items() if k in self.seen}
             case "changes":
                 self._changes(m)
+            case kind:
+                raise AssertionError(f"a message of kind {kind}")
 
     def _changes(self, m: dict[str, Any]) -> None:
         here = (self.epoch, self.version)

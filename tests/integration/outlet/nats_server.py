@@ -14,9 +14,13 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import nats
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 
 from integration.app.programs import free_port
 
@@ -44,7 +48,7 @@ class NatsServer:
         async with asyncio.timeout(SECONDS):
             while True:
                 assert self._process.returncode is None, "the server ended"
-                with contextlib.suppress(OSError, nats.errors.Error):
+                with contextlib.suppress(OSError, NatsError):
                     await (await self._connect()).close()
                     return
 
@@ -74,7 +78,7 @@ class NatsServer:
             js = client.jetstream()
             where = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
             reader = await js.pull_subscribe(subject, stream=stream, config=where)
-            waiting = (await reader.consumer_info()).num_pending
+            waiting = (await reader.consumer_info()).num_pending or 0
             found: list[tuple[str, bytes]] = []
             while len(found) < waiting:
                 for message in await reader.fetch(min(waiting - len(found), 200), timeout=SECONDS):
@@ -90,16 +94,17 @@ class NatsServer:
         client = await self._connect()
         try:
             return (await client.jetstream().stream_info(stream)).state.messages
-        except nats.js.errors.NotFoundError:
+        except NotFoundError:
             return 0
         finally:
             await client.close()
 
-    async def _connect(self) -> nats.NATS:
+    async def _connect(self) -> Client:
         async def quiet(_: Exception) -> None:
             pass
 
-        return await nats.connect(self.url, allow_reconnect=False, error_cb=quiet)
+        again = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0}
+        return await nats.connect(self.url, allow_reconnect=False, error_cb=quiet, **again)
 
 
 @asynccontextmanager
@@ -112,5 +117,5 @@ async def nats_server(folder: Path) -> AsyncGenerator[NatsServer]:
         await server.stop()
 
 
-def parsed(messages: list[tuple[str, bytes]]) -> list[dict]:
+def parsed(messages: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
     return [json.loads(body) for _, body in messages]

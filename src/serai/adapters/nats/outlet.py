@@ -26,7 +26,7 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 from serai.core.limits import OUTLET_MESSAGE_BYTES_MAX
 from serai.ports.outlet import BusDown, BusRefused, BusState, Message
 
-_CONNECT_SECONDS: Final = 2.0
+_CONNECT_SECONDS: Final = 2
 _ANSWER_SECONDS: Final = 5.0
 _TOO_LARGE: Final = 10054
 """Of the server's error codes: the message exceeds what the stream takes."""
@@ -112,26 +112,7 @@ class NatsBus:
                     return self._context
                 await self.close()
             lost = asyncio.Event()
-
-            async def ended() -> None:
-                lost.set()
-
-            async def heard(_: Exception) -> None:
-                """Say nothing: whoever publishes is told."""
-
-            try:
-                client = Client()
-                await client.connect(
-                    servers=self._servers,
-                    name="serai outlet",
-                    allow_reconnect=False,
-                    connect_timeout=int(_CONNECT_SECONDS),
-                    closed_cb=ended,
-                    disconnected_cb=ended,
-                    error_cb=heard,
-                )
-            except (NatsError, OSError) as error:
-                raise BusDown(f"no NATS server answers: {error}") from error
+            client = await self._connect(lost)
             try:
                 context = await self._streamed(client)
             except BaseException:
@@ -139,6 +120,35 @@ class NatsBus:
                 raise
             self._client, self._context, self._lost = client, context, lost
             return context
+
+    async def _connect(self, lost: asyncio.Event) -> Client:
+        """Return a connection that sets `lost` at its end."""
+        why: list[Exception] = []
+
+        async def ended() -> None:
+            lost.set()
+
+        async def heard(error: Exception) -> None:
+            why.append(error)
+
+        client = Client()
+        try:
+            await client.connect(
+                servers=self._servers,
+                name="serai outlet",
+                allow_reconnect=False,
+                # Each server is tried twice, then it is the outlet that waits.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=_CONNECT_SECONDS,
+                closed_cb=ended,
+                disconnected_cb=ended,
+                error_cb=heard,
+            )
+        except (NatsError, OSError) as error:
+            last = why[-1] if why else error
+            raise BusDown(f"no NATS server answers: {last}") from error
+        return client
 
     async def _streamed(self, client: Client) -> JetStreamContext:
         """Return the way to the stream; make it if it is not there."""

@@ -12,7 +12,12 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from serai.core.limits import FOLD_ROWS_MAX, OUTLET_PAGE_BYTES_MAX, OUTLET_ROWS_MAX, WRITE_ROWS_MAX
+from serai.core.limits import (
+    FOLD_ROWS_MAX,
+    OUTLET_PAGE_BYTES_MAX,
+    SEGMENT_BLOCK_ROWS,
+    WRITE_ROWS_MAX,
+)
 from serai.ports.outlet import BusState
 from serai.readers.outlet.messages import Entry
 from serai.readers.outlet.plan import Page, Sent
@@ -121,14 +126,14 @@ class Notes:
         """
         async with self._pool.connection() as connection:
             records = await connection.fetch(
-                _SQL["rows"], org_id, epoch, *after, OUTLET_ROWS_MAX, OUTLET_PAGE_BYTES_MAX
+                _SQL["rows"], org_id, epoch, *after, SEGMENT_BLOCK_ROWS, OUTLET_PAGE_BYTES_MAX
             )
         if not records:
             return None
         if records[0]["id"] is None:
             return [], after, True
         looked, last = records[0]["looked"], records[-1]
-        over = len(records) == looked < OUTLET_ROWS_MAX
+        over = len(records) == looked < SEGMENT_BLOCK_ROWS
         found = [Entry(0, r["collection"], r["scope"], r["change"]) for r in records]
         return found, (last["collection"], last["id"]), over
 

@@ -57,10 +57,10 @@ ALTER TABLE serai.org DISABLE TRIGGER outlet_note;
 -- Lets organisations be noted from now on. Waits for the writes in flight, so that each is either noted or there to be seen.
 CREATE FUNCTION serai.outlet_on() RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 -- Writers wait while this waits; it gives up, and comes back.
-SET lock_timeout = '2s' AS $$
+SET lock_timeout = '2s' SET enable_seqscan = off AS $$
 BEGIN
     PERFORM 1 FROM serai.outlet_shard s WHERE s.single FOR UPDATE;
-    IF EXISTS (SELECT FROM serai.outlet_shard s WHERE s.since IS NOT NULL) THEN
+    IF EXISTS (SELECT FROM serai.outlet_shard s WHERE s.single AND s.since IS NOT NULL) THEN
         RETURN false;
     END IF;
     ALTER TABLE serai.org ENABLE TRIGGER outlet_note_new;
@@ -72,10 +72,10 @@ $$;
 
 -- Lets nobody be noted any more; how far each organisation was sent stays known.
 CREATE FUNCTION serai.outlet_off() RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '2s' AS $$
+SET lock_timeout = '2s' SET enable_seqscan = off AS $$
 BEGIN
     PERFORM 1 FROM serai.outlet_shard s WHERE s.single FOR UPDATE;
-    IF EXISTS (SELECT FROM serai.outlet_shard s WHERE s.since IS NULL) THEN
+    IF EXISTS (SELECT FROM serai.outlet_shard s WHERE s.single AND s.since IS NULL) THEN
         RETURN false;
     END IF;
     ALTER TABLE serai.org DISABLE TRIGGER outlet_note_new;
