@@ -275,10 +275,10 @@ OUTLET_ERRORS: Final = counter(
     "message), `shard` (the database), by shard.",
     "`refused` never goes away by itself: the log names the organisation.",
     "shard",
-    "what",
+    "result",
 )
 OUTLET_LAG_VERSIONS: Final = gauge(
-    "serai_outlet_lag_versions",
+    "serai_outlet_behind_versions",
     "By how many versions the organisation that is furthest behind is behind, of 1,000 that wait.",
     "One organisation that writes more than the bus takes.",
     "shard",
