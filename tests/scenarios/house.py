@@ -47,18 +47,21 @@ class Server:
     Attributes:
         up: it takes requests.
         words: what it said.
+        more: variables, beside where the directory is and its port.
     """
 
     port: int
     home: Path
     directory_url: str
+    more: dict[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
     up: asyncio.Event = field(default_factory=asyncio.Event)
     words: list[str] = field(default_factory=list)
     _process: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def start(self) -> None:
         """Start, and wait until it takes requests."""
@@ -66,7 +69,7 @@ class Server:
         more = {"SERAI_DIRECTORY_URL": self.directory_url, "SERAI_PORT": str(self.port)}
         self._process = subprocess.Popen(  # noqa: ASYNC220 - it is read by a thread
             [SERAI, "serve"],
-            env={**plain, **more, "HOME": str(self.home)},
+            env={**plain, **more, **self.more, "HOME": str(self.home)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -96,6 +99,12 @@ class Server:
                 return
             loop.call_soon_threadsafe(self.up.set)
             return
+
+    async def said(self, words: str, times: int = 1) -> None:
+        """Wait until so many of its lines have these words."""
+        async with asyncio.timeout(SECONDS):
+            while sum(words in line for line in self.words) < times:  # noqa: ASYNC110 - its lines come by a thread
+                await asyncio.sleep(0.05)
 
     async def kill(self) -> None:
         """Kill every process of it with signal 9."""
@@ -128,13 +137,16 @@ class Server:
 
 @dataclass
 class House:
-    """One organisation with one property, its database and its server."""
+    """One organisation with one property, its database and its server. `shard`: the name of the
+    database.
+    """
 
     postgres: EmbeddedPostgres
     server: Server
     org_id: int
     place: UUID
     token: str
+    shard: str = "shard"
 
     def database_processes(self) -> list[psutil.Process]:
         """The first process of PostgreSQL, and everything that it has started."""
@@ -163,7 +175,7 @@ class House:
         return len(found)
 
     def sql(self, text: str, *values: object) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.postgres.url("shard")) as connection:
+        with psycopg.connect(self.postgres.url(self.shard)) as connection:
             return connection.execute(text.encode(), values).fetchall()
 
     async def sql_when_up(self, text: str, *values: object) -> list[tuple[Any, ...]]:
@@ -175,15 +187,23 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(folder: Path) -> AsyncGenerator[House]:
-    """Make the organisation, and serve it."""
+async def a_house(
+    folder: Path, *, shard_on: EmbeddedPostgres | None = None, **variables: str
+) -> AsyncGenerator[House]:
+    """Make the organisation, and serve it.
+
+    Args:
+        shard_on: the running server of the shard; None: the directory's.
+        variables: of `serai serve`.
+    """
     settings = EmbeddedPostgresSettings(data_dir=folder / "data", port=free_port())
     postgres = EmbeddedPostgres(settings)
     await postgres.start()
     try:
+        shards = shard_on or postgres
         await postgres.create_database("directory")
-        await postgres.create_database("shard")
-        directory, shard = postgres.url("directory"), postgres.url("shard")
+        await shards.create_database("shard")
+        directory, shard = postgres.url("directory"), shards.url("shard")
         await prepare_fleet(Settings(directory_url=directory), [("shard-1", shard)])
         chosen = Settings(directory_url=directory, pool_min=1)
         async with open_runtime(chosen, as_owner=True) as runtime:
@@ -196,11 +216,11 @@ async def a_house(folder: Path) -> AsyncGenerator[House]:
             row = {**blank, **more, "name": "Casa", "active": True}
             home = await runtime.shard_for(org_id)
             await insert_missing(runtime, home, org_id, [("properties", place, row)])
-        server = Server(free_port(), folder, directory)
+        server = Server(free_port(), folder, directory, variables)
         await server.start()
         token = await _sign_in(server.url, password, org_id)
         try:
-            yield House(postgres, server, org_id, place, token)
+            yield House(shards, server, org_id, place, token)
         finally:
             if server.up.is_set():
                 await server.kill()

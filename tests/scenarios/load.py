@@ -23,6 +23,8 @@ import aiohttp
 from scenarios.house import SECONDS, House, a_name
 from serai.core.ids import uuid7
 
+BY_DEVICE = "device"
+"""How the names begin that devices with a ledger of their own write (`scenarios.town`)."""
 PUSHED = 4
 _LATER = {503, 504}
 STORED = """
@@ -39,6 +41,7 @@ class Load:
         attempted: names of guests that were sent.
         acknowledged: names whose write was answered as done.
         refused: how often the answer was "later".
+        codes: the same by the code of the problem.
         replayed: answers that were given before, and had not arrived.
         lost: why there was no answer, each time.
     """
@@ -48,6 +51,7 @@ class Load:
         self.attempted: set[str] = set()
         self.acknowledged: set[str] = set()
         self.refused: Counter[int] = Counter()
+        self.codes: Counter[str] = Counter()
         self.replayed = 0
         self.lost: list[str] = []
         self.over = False
@@ -59,6 +63,12 @@ class Load:
         goal = len(self.acknowledged) + more
         async with asyncio.timeout(SECONDS), self._more:
             await self._more.wait_for(lambda: len(self.acknowledged) >= goal)
+
+    async def told(self, code: str, times: int) -> None:
+        """Wait until so many further answers were this code."""
+        goal = self.codes[code] + times
+        async with asyncio.timeout(SECONDS), self._more:
+            await self._more.wait_for(lambda: self.codes[code] >= goal)
 
     async def _a_moment(self) -> None:
         """Wait until somebody's write is acknowledged, at most a moment: as a device backs off."""
@@ -128,6 +138,9 @@ class Load:
                         assert answer.status in _LATER, (answer.status, found)
                         assert "Retry-After" in answer.headers or answer.status == 504, found
                         self.refused[answer.status] += 1
+                        self.codes[found["code"]] += 1
+                        async with self._more:
+                            self._more.notify_all()
                 except (aiohttp.ClientError, json.JSONDecodeError) as error:
                     self.lost.append(repr(error))
                 await self._a_moment()
@@ -135,6 +148,7 @@ class Load:
     async def check(self) -> None:
         """Compare what is stored with the ledger: everything acknowledged, once; nothing else."""
         found = await self.house.sql_when_up(STORED, self.house.org_id)
+        found = [each for each in found if not each[0].startswith(BY_DEVICE)]
         names = [name for name, _ in found]
         assert sorted(self.acknowledged - set(names)) == [], "acknowledged and lost"
         assert sorted(set(names) - self.attempted) == [], "nobody wrote it"

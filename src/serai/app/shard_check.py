@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import psycopg
 
+from serai.app.doctor.disk import disk
 from serai.app.doctor.finding import Finding, failed, ok, warning
 from serai.app.runtime import load_vertical
 from serai.app.settings import Settings
@@ -82,9 +83,9 @@ async def check_shards(
     statements = generate(load_vertical(settings.vertical))
     async with fleet_directory(settings) as directory, AsyncExitStack() as stack:
         for ref in directory.shards:
-            finding = await _fit(ref, statements)
-            found.append(finding)
-            if not finding.remedy:
+            fit = await _fit(ref, statements)
+            found.extend(fit)
+            if not fit[0].remedy:
                 conn = await stack.enter_async_context(connected(ref.url, OPTIONS))
                 looked[ref.id] = _Looked(ref, conn)
         known = await stack.enter_async_context(connected(settings.directory_url, OPTIONS))
@@ -99,16 +100,19 @@ async def check_shards(
     return found
 
 
-async def _fit(ref: ShardRef, statements: Sequence[GeneratedStatement]) -> Finding:
-    """Say whether this code can serve from the shard."""
+async def _fit(ref: ShardRef, statements: Sequence[GeneratedStatement]) -> list[Finding]:
+    """Say whether this code can serve from the shard; the first finding is what keeps it from
+    that.
+    """
     try:
-        async with asked(ref.url):
+        async with asked(ref.url) as conn:
             state = await check_database(ref.url, "shard", statements=statements, options=OPTIONS)
+            room = await disk(conn, ref.name)
     except ShardError as error:
-        return failed(ref.name, "reachable", str(error), _REMEDY)
+        return [failed(ref.name, "reachable", str(error), _REMEDY)]
     except SchemaError as error:
-        return failed(ref.name, "schema", error.problem, error.remedy)
-    return ok(ref.name, "schema", f"version {state.version}")
+        return [failed(ref.name, "schema", error.problem, error.remedy)]
+    return [ok(ref.name, "schema", f"version {state.version}"), *([room] if room.remedy else ())]
 
 
 async def _look_for_missing(

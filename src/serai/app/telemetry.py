@@ -140,6 +140,7 @@ class Telemetry:
                 cell(m.REPLICA_LAG_SECONDS, shard.ref.name, name).set(seconds)
                 cell(m.REPLICA_BEHIND_BYTES, shard.ref.name, name).set(behind)
             cell(m.SHARD_OPEN, shard.ref.name).set(not shard.guard.breaker.passes)
+            cell(m.SHARD_DISK_FULL, shard.ref.name).set(shard.guard.full_since is not None)
             self._count(m.SHARD_OPENED, shard.guard.breaker.opened, shard.ref.name)
         if self._place is not None:
             data = packed(self._registry.series, self._registry.values, self._top.state())

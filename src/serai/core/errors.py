@@ -170,6 +170,13 @@ class Code(Enum):
     ISSUER_AWAY = Kind(
         4008, 503, "The identity provider does not answer", "Try again later.", Retry.LATER
     )
+    DISK_FULL = Kind(
+        4009,
+        503,
+        "The database has no disk space left",
+        "Try again with the same key: what was sent is not stored, reads go on.",
+        Retry.LATER,
+    )
     INTERNAL = Kind(5001, 500, "The server failed", "Report the `request_id`.", Retry.LATER)
 
     @property

@@ -20,6 +20,8 @@ from serai.core.errors import Code, SeraiError
 from serai.core.limits import REQUEST_DEADLINE_SECONDS
 
 CONNECT_SECONDS_MAX: Final = 5.0
+DISK_FULL_RETRY_SECONDS: Final = 5
+"""Room on a disk comes by a person's hand, not in a moment."""
 
 SETTINGS: Final = {
     # A plan for all parameters: 78 -> 30 us for an empty delta over a million organisations.
@@ -189,13 +191,20 @@ def unavailable() -> SeraiError:
 
 
 def translated(error: BaseException, connection: Connection) -> SeraiError | None:
-    """Return what a lost connection or a statement timeout means to the caller, None for other
-    errors.
+    """Return what a lost connection, a statement timeout or a server that has run out of something
+    means to the caller, None for other errors.
     """
     if isinstance(error, asyncpg.QueryCanceledError):
         return SeraiError(Code.DEADLINE, retry_after_seconds=1)
     if isinstance(error, _LOST) or (connection.is_closed() and isinstance(error, _PERHAPS_LOST)):
         return unavailable()
+    if isinstance(error, asyncpg.DiskFullError):
+        return SeraiError(Code.DISK_FULL, retry_after_seconds=DISK_FULL_RETRY_SECONDS)
+    if isinstance(error, asyncpg.InsufficientResourcesError):
+        # Memory, connections or a limit of its configuration: another request may fit at once.
+        return SeraiError(
+            Code.OVERLOADED, "The database has run out of memory or slots.", retry_after_seconds=1
+        )
     return None
 
 

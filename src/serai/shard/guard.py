@@ -3,8 +3,9 @@
 Owns the counting of requests at a shard and the task that asks a shard which seems to be gone.
 Promises that while it is open a request is refused at once, that whoever was waiting for the shard
 when it opened is refused then (a connection into a cut network would hold its request, and a lane
-of writes, for hours), and that other shards notice nothing. Never refuses because of what one
-organisation asks for.
+of writes, for hours), and that other shards notice nothing. A shard whose disk is full does answer:
+its breaker stays closed and reads go on; the guard tells the log once, and looks every few seconds
+whether there is room again. Never refuses because of what one organisation asks for.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from typing import Final, TypeVar
 
 from serai.core.errors import Code, SeraiError
 from serai.shard.breaker import Breaker, State
+from serai.shard.connection import PostgresError
 from serai.shard.pools import PinnedPool
+from serai.shard.room import write_a_little
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 TICK_SECONDS: Final = 0.1
 PROBE_ANSWER_SECONDS_MAX: Final = 1.0
+ROOM_SECONDS: Final = 5.0
+"""Between two looks at a disk that was full."""
 _GONE: Final = frozenset({Code.UNAVAILABLE, Code.DEADLINE})
 
 Probe = Callable[[], Awaitable[None]]
@@ -39,6 +44,7 @@ class ShardGuard:
 
     Attributes:
         breaker: its state.
+        full_since: when a write found its disk full, None while it has room.
     """
 
     def __init__(self, name: str, pool: PinnedPool, probe: Probe) -> None:
@@ -50,6 +56,8 @@ class ShardGuard:
         self._number = 0
         self._task: asyncio.Task[None] | None = None
         self._fresh = False
+        self.full_since: float | None = None
+        self._room_at = 0.0
 
     def start(self) -> None:
         """Watch until `close`."""
@@ -93,6 +101,8 @@ class ShardGuard:
         elif error.code is Code.OVERLOADED:
             self.breaker.failed(self._now(), busy=True)
         else:
+            if error.code is Code.DISK_FULL:
+                self._fill()
             # The shard's own answer, or that of code which asked it.
             self.breaker.succeeded(self._now())
 
@@ -107,6 +117,36 @@ class ShardGuard:
                 self.breaker.waited(self._now(), oldest)
             if self.breaker.probe_due(self._now()):
                 await self.ask()
+            if self.full_since is not None and self.breaker.passes and self._now() >= self._room_at:
+                await self._look_for_room()
+
+    def _fill(self) -> None:
+        """Note that the disk is full, and tell it once."""
+        if self.full_since is not None:
+            return
+        self.full_since = self._now()
+        self._room_at = self.full_since + ROOM_SECONDS
+        _log.error(
+            "the disk of shard %s is full: writes of its organisations get 503 until it has room;"
+            " reads go on",
+            self._name,
+        )
+
+    async def _look_for_room(self) -> None:
+        """Ask whether the disk takes anything; no answer is no news."""
+        self._room_at = self._now() + ROOM_SECONDS
+        try:
+            async with asyncio.timeout(PROBE_ANSWER_SECONDS_MAX), self._pool.connection() as c:
+                await write_a_little(c)
+        except (SeraiError, PostgresError, OSError):
+            return
+        if self.full_since is not None:
+            _log.warning(
+                "the disk of shard %s has room again after %.1f s",
+                self._name,
+                self._now() - self.full_since,
+            )
+        self.full_since = None
 
     async def ask(self) -> bool:
         """Probe the shard now, act on the answer, and tell it."""

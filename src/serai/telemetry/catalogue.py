@@ -241,6 +241,13 @@ SHARD_OPENED: Final = counter(
     "Many: it comes and goes, or is overloaded.",
     "shard",
 )
+SHARD_DISK_FULL: Final = gauge(
+    "serai_shard_disk_full",
+    "1 from a write that found the disk of the shard full until there is room again, else 0.",
+    "Alert on 1: its organisations' writes get 503 `disk_full`. Make room on that disk.",
+    "shard",
+    across=Across.MAX,
+)
 
 # ------------------------------------------------------------------ the outlet
 

@@ -122,6 +122,8 @@ SHARD: Final[dict[str, Arguments]] = {
     "serai.log/copies.sql:snapshot_page_since": (ORG, [5, 5], [PLACE, ALL_SCOPES], ROW, 50, 1, 9),
     "serai.shard/replicas.sql:beat": (250,),
     "serai.shard/replicas.sql:seen": (),
+    "serai.shard/room.sql:little_memory": (),
+    "serai.shard/room.sql:spill": (),
     "serai.schema/bookkeeping.sql:admit_to_shard": {"name": "pg_monitor"},
     **{f"serai.log/life.sql:{name}": arguments for name, arguments in _LIFE.items()},
     **{f"serai.readers.outlet/outlet.sql:{name}": given for name, given in _OUTLET.items()},

@@ -59,6 +59,7 @@ PUBLISHED = {
     "org_moved": (4006, 503),
     "rate_limited": (4007, 429),
     "issuer_away": (4008, 503),
+    "disk_full": (4009, 503),
     "internal": (5001, 500),
 }
 each_code = pytest.mark.parametrize("code", list(Code), ids=lambda code: code.text)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import psycopg
 
 from serai.app.doctor import judge
+from serai.app.doctor.disk import disk
 from serai.app.doctor.finding import Finding, failed, ok, warning
 from serai.app.partitions import AUDIT_MONTHS_AHEAD, MONTHS_AHEAD, REPLY_DAYS_AHEAD
 from serai.app.runtime import load_vertical
@@ -154,6 +155,7 @@ class _Look:
             place.add(*judge.judge_parameters(place.name, values))
             most = int(values["max_connections"])
             place.add(judge.judge_room(place.name, self.settings, most))
+            place.add(await disk(conn, place.name))
             await _schema(conn, place, statements)
 
     async def served_as(self, place: _Place, role: RequestRole) -> None:
