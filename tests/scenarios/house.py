@@ -57,6 +57,7 @@ class Server:
     host: str = "127.0.0.1"
     up: asyncio.Event = field(default_factory=asyncio.Event)
     words: list[str] = field(default_factory=list)
+    _spoke: asyncio.Event = field(default_factory=asyncio.Event)
     _process: subprocess.Popen[str] | None = None
 
     @property
@@ -84,7 +85,11 @@ class Server:
         assert process.stdout is not None
         threading.Thread(target=self._look, args=(process, loop), daemon=True).start()
         with process.stdout as said:
-            self.words.extend(said)
+            for line in said:
+                self.words.append(line)
+                # The last lines may come when nobody listens any more.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._spoke.set)
 
     def _look(self, process: subprocess.Popen[str], loop: asyncio.AbstractEventLoop) -> None:
         """Set `up` when it answers; until then wait for its end, a moment at a time."""
@@ -103,8 +108,9 @@ class Server:
     async def said(self, words: str, times: int = 1) -> None:
         """Wait until so many of its lines have these words."""
         async with asyncio.timeout(SECONDS):
-            while sum(words in line for line in self.words) < times:  # noqa: ASYNC110 - its lines come by a thread
-                await asyncio.sleep(0.05)
+            while sum(words in line for line in self.words) < times:
+                self._spoke.clear()
+                await self._spoke.wait()
 
     async def kill(self) -> None:
         """Kill every process of it with signal 9."""

@@ -35,6 +35,7 @@ CHAINS = (
         "docs/runbooks/a-move-stopped-half-way.md",
         "docs/runbooks/a-shard-does-not-answer.md",
         "docs/runbooks/a-primary-is-lost.md",
+        "docs/runbooks/a-full-disk.md",
         "docs/runbooks/empty-a-shard.md",
     ),
 )
