@@ -10,7 +10,6 @@ import pytest_asyncio
 
 from scenarios.house import House, a_house
 
-
 # Places on a network and small disks are made by root; everybody else runs the rest.
 collect_ignore = [] if os.geteuid() == 0 else ["test_disk_is_full.py", "test_network_is_cut.py"]
 

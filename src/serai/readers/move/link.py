@@ -26,6 +26,15 @@ SETTINGS: Final = (
     " -c plan_cache_mode=force_generic_plan"
 )
 """Of a mover's connections."""
+LINE: Final = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A network that swallows packets tells nobody: a mover gives such a connection up after 20 s, and
+lets its organisations be written to again at their old home. By default it would take hours."""
 
 
 LOST_TURN: Final = "SE002"
@@ -92,9 +101,7 @@ def connect(url: str, *, name: str = "serai move") -> Conn:
     Raises:
         psycopg.OperationalError: the database does not answer.
     """
-    conn = psycopg.connect(
-        url, autocommit=True, application_name=name, options=SETTINGS, connect_timeout=10
-    )
+    conn = psycopg.connect(url, autocommit=True, application_name=name, options=SETTINGS, **LINE)
     # Statements come again and again, with arrays of any length.
     conn.prepare_threshold = 2
     return conn
