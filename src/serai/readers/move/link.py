@@ -24,17 +24,16 @@ SETTINGS: Final = (
     "-c timezone=UTC -c lock_timeout=2s -c idle_in_transaction_session_timeout=60s"
     " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
     " -c plan_cache_mode=force_generic_plan"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+    " -c tcp_user_timeout=20s"
 )
 """Of a mover's connections."""
-LINE: Final = {
-    "connect_timeout": 10,
-    "keepalives_idle": 5,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-"""A network that swallows packets tells nobody: a mover gives such a connection up after 20 s, and
-lets its organisations be written to again at their old home. By default it would take hours."""
+CONNECT_SECONDS_MAX: Final = 10
+SILENCE_SECONDS_MAX: Final = 20
+"""A network that swallows packets tells nobody. After so long a mover gives a connection up, and so
+does the server, with the locks that the mover holds. By default either would take hours."""
+_KEEPALIVES: Final = (5, 5, 3)
+"""Seconds of silence before the first, between two, and how many."""
 
 
 LOST_TURN: Final = "SE002"
@@ -101,7 +100,18 @@ def connect(url: str, *, name: str = "serai move") -> Conn:
     Raises:
         psycopg.OperationalError: the database does not answer.
     """
-    conn = psycopg.connect(url, autocommit=True, application_name=name, options=SETTINGS, **LINE)
+    idle, interval, count = _KEEPALIVES
+    conn = psycopg.connect(
+        url,
+        autocommit=True,
+        application_name=name,
+        options=SETTINGS,
+        connect_timeout=CONNECT_SECONDS_MAX,
+        keepalives_idle=idle,
+        keepalives_interval=interval,
+        keepalives_count=count,
+        tcp_user_timeout=SILENCE_SECONDS_MAX * 1000,
+    )
     # Statements come again and again, with arrays of any length.
     conn.prepare_threshold = 2
     return conn
