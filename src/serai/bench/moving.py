@@ -31,6 +31,10 @@ from serai.ports.store import Store
 MOVES: Final = 100
 """Of one organisation, to and fro: so that a 99th percentile is one of them."""
 _WRITERS: Final = 4
+_THINKING_SECONDS: Final = 0.02
+"""Between two writes of each of them: two hundred a second, and two cores that are not full, where
+a pause would be the wait for a core.
+"""
 _LARGE_ROWS: Final = 100_000
 _SMALL: Final = 6_000
 _BATCH: Final = 100
@@ -53,7 +57,7 @@ async def pause(load: Load) -> list[Figure]:
     longest: list[float] = []
     pauses: list[float] = []
     async with open_street(1) as street, mover(street) as order:
-        writers = Writers(street, [1], _WRITERS)
+        writers = Writers(street, [1], _WRITERS, _THINKING_SECONDS)
         async with writers.at_work():
             for number in range(moves):
                 writers.longest = 0.0
@@ -64,7 +68,8 @@ async def pause(load: Load) -> list[Figure]:
         await writers.check()
     said = (
         f"the longest that any write took around each of {moves} moves of one organisation, median"
-        f" {_ms(longest, 0.5)}; {_WRITERS} writers without a pause, {writers.words()}; from freeze"
+        f" {_ms(longest, 0.5)}; {_WRITERS} writers, {_THINKING_SECONDS * 1_000:g} ms between two"
+        f" writes of each, {writers.words()}; from freeze"
         f" to open {_ms(pauses, 0.5)}, p99 {_ms(pauses, 0.99)}"
     )
     p99 = rounded(percentile(longest, 0.99) * 1_000)
@@ -121,11 +126,14 @@ def _ms(seconds: list[float], part: float) -> str:
 
 @dataclass(slots=True)
 class Writers:
-    """Writers that never rest. `seconds`: of each write; `longest`: since it was set to 0."""
+    """Writers. `thinking`: seconds between two writes of one; `seconds`: of each write; `longest`:
+    since it was set to 0.
+    """
 
     street: Street
     orgs: Sequence[int]
     count: int
+    thinking: float = 0.0
     seconds: list[float] = field(default_factory=list[float])
     longest: float = 0.0
     answered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -173,6 +181,8 @@ class Writers:
             self.longest = max(self.longest, took)
             self.answered.set()
             self.told.append((org_id, wish.rows[0].id, answer.version))
+            if self.thinking:
+                await asyncio.sleep(self.thinking)
 
 
 async def _submitted(wish: WriteIntent, _: Store, writes: Coalescer) -> WriteAnswer:
