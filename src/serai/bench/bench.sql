@@ -35,6 +35,9 @@ SELECT b.rows, b.body FROM me CROSS JOIN LATERAL (
     OFFSET 0
 ) b;
 
+-- name: second_shard
+CREATE DATABASE serai_shard_2;
+
 -- name: count_statements
 CREATE EXTENSION pg_stat_statements;
 

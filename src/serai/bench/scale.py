@@ -1,10 +1,10 @@
 """The same work on one shard with a thousand organisations and with five million.
 
 Owns the figures of scale: how long seeding takes, what an organisation weighs on disk, and how the
-processor time of a pull, an empty pull and a write grows with the number of organisations beside
-it. Promises that each number is measured on the same work: a thousand organisations spread over all
-of them, warmed up, so that what they touch is in memory; first touches of others are a figure of
-their own. Never runs over HTTP: that cost does not know how many organisations there are.
+processor time of pulls, empty pulls, writes, pushes and moves grows with the number of
+organisations beside it. Promises that each number is measured on the same work: a thousand
+organisations spread over all of them, warmed up, so that what they touch is in memory; first
+touches of others are a figure of their own. Never runs over HTTP: that cost does not know how many organisations there are.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from serai.bench.beside import BATCH, ROWS_PER_PUSH, moves, pushes
 from serai.bench.cpu import Meter, Spent
 from serai.bench.figure import Figure, Load, rounded
 from serai.bench.reading import TASKS, Reader, timed
@@ -32,22 +33,21 @@ _CHANGES: Final = 20
 _PULLS: Final = 10_000
 _EMPTY_PULLS: Final = 40_000
 _COLD: Final = 2_000
+_PUSHES: Final = 1_000
+_MOVES: Final = 1_000
 _LEDGER: Final = "revenues"
 
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """What was measured at one number of organisations, in microseconds of processor time each."""
+    """What was measured at one number of organisations.
+
+    Attributes:
+        works: name -> (what it took, how many).
+    """
 
     seeded: Seeded
-    write: Spent
-    writes: int
-    pull: Spent
-    pulls: int
-    empty: Spent
-    empties: int
-    cold: Spent
-    colds: int
+    works: dict[str, tuple[Spent, int]]
 
     @property
     def organisations(self) -> int:
@@ -55,11 +55,8 @@ class At:
         return self.seeded.organisations
 
     def us(self, what: str) -> float:
-        """Return the processor time of one `write`, `pull`, `empty` or `cold`, both sides."""
-        spent: Spent = getattr(self, what)
-        count = {
-            "write": self.writes, "pull": self.pulls, "empty": self.empties, "cold": self.colds
-        }[what]  # fmt: skip
+        """Return the processor time of one, both sides, in microseconds."""
+        spent, count = self.works[what]
         return spent.python_us(count) + spent.postgres_us(count)
 
 
@@ -88,19 +85,25 @@ async def _measure(stage: Stage, seeded: Seeded, load: Load) -> At:
     writes = [[rows.insert(org_id) for org_id in hot] for _ in range(_CHANGES)]
     await _write(coalescer, [each for some in writes[::2] for each in some], load.in_flight)
     timed_writes = [each for some in writes[1::2] for each in some]
-    with Meter(stage.postgres) as write:
+    works: dict[str, tuple[Spent, int]] = {}
+    with Meter(stage.postgres) as spent:
         await _write(coalescer, timed_writes, load.in_flight)
-    pulls, empties = _part(_PULLS, load), _part(_EMPTY_PULLS, load)
-    pull = await _in_turn(stage, list(zip(readers, behind, strict=True)), pulls)
+    works["write"] = spent, len(timed_writes)
+    count = _part(_PULLS, load)
+    works["pull"] = await _in_turn(stage, list(zip(readers, behind, strict=True)), count), count
+    count = _part(_PUSHES, load)
+    works["push"] = await pushes(stage, hot, count), count * ROWS_PER_PUSH
     level = [(reader, await reader.token()) for reader in readers]
-    empty = await _in_turn(stage, level, empties)
+    count = _part(_EMPTY_PULLS, load)
+    works["empty_pull"] = await _in_turn(stage, level, count), count
     others = _spread(seeded.organisations, min(_part(_COLD, load), seeded.organisations), offset=1)
     strangers, count = deque(others), len(others)
-    with Meter(stage.postgres) as cold:
+    with Meter(stage.postgres) as spent:
         await asyncio.gather(*(_first_pulls(stage, strangers) for _ in range(TASKS)))
-    return At(
-        seeded, write, len(timed_writes), pull, pulls, empty, empties, cold, count
-    )  # fmt: skip
+    works["cold_pull"] = spent, count
+    gone = _spread(seeded.organisations, min(_part(_MOVES, load), seeded.organisations), offset=1)
+    works["move"] = await moves(stage, gone), len(gone) - max(len(gone) // 10, 1)
+    return At(seeded, works)
 
 
 def _spread(organisations: int, count: int, *, offset: int = 0) -> list[int]:
@@ -151,26 +154,26 @@ def _of(at: At) -> list[Figure]:
     name = _short(at.organisations)
     seeded = at.seeded
     said = f"{at.organisations} organisations on one shard; {HOT} of them, in memory"
-    each = f"{at.cold.seconds / at.colds * 1e3:.2f} ms each, {TASKS} at once"
-    works = [
-        ("empty_pull", "empty", at.empty, at.empties, f"pulls with nothing new, {said}"),
-        ("pull", "pull", at.pull, at.pulls, f"pulls of {_CHANGES} changes, {said}"),
-        ("write", "write", at.write, at.writes, f"rows of {ROW_BYTES} B written, {said}"),
-        (
-            "cold_pull", "cold", at.cold, at.colds,
-            f"first pulls of the ledger of others, pages as the seed left them; {each}",
-        ),
-    ]  # fmt: skip
+    cold, colds = at.works["cold_pull"]
+    each = f"{cold.seconds / colds * 1e3:.2f} ms each, {TASKS} at once"
+    words = {
+        "empty_pull": f"pulls with nothing new, {said}",
+        "pull": f"pulls of {_CHANGES} changes, {said}",
+        "write": f"rows of {ROW_BYTES} B written, {said}",
+        "push": f"rows of {ROW_BYTES} B in pushes of {ROWS_PER_PUSH}, {said}",
+        "cold_pull": f"first pulls of the ledger of others, pages as the seed left them; {each}",
+        "move": f"of others moved to an empty shard, {BATCH} at a time, no writes; old copies stay",
+    }
     figures = [
         Figure(
             figure=f"{what}_us_at_{name}",
-            value=rounded(at.us(key)),
+            value=rounded(at.us(what)),
             unit="us",
-            python_us_per_row=spent.python_us(count),
-            postgres_us_per_row=spent.postgres_us(count),
-            conditions=f"{count} {conditions}",
+            python_us_per_row=at.works[what][0].python_us(at.works[what][1]),
+            postgres_us_per_row=at.works[what][0].postgres_us(at.works[what][1]),
+            conditions=f"{at.works[what][1]} {conditions}",
         )
-        for what, key, spent, count, conditions in works
+        for what, conditions in words.items()
     ]
     went = "" if not seeded.went_on else f"; {seeded.went_on} tables were full already"
     return [
@@ -206,11 +209,9 @@ def _flatness(first: At, last: At) -> list[Figure]:
     return [
         Figure(
             figure=f"flatness_{what}",
-            value=rounded(last.us(key) / first.us(key)),
+            value=rounded(last.us(what) / first.us(what)),
             unit="times",
             conditions=said,
         )
-        for what, key in (
-            ("empty_pull", "empty"), ("pull", "pull"), ("write", "write"), ("cold_pull", "cold")
-        )
-    ]  # fmt: skip
+        for what in first.works
+    ]

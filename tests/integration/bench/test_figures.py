@@ -21,7 +21,9 @@ AT = (
     "empty_pull_us_at_{}",
     "pull_us_at_{}",
     "write_us_at_{}",
+    "push_us_at_{}",
     "cold_pull_us_at_{}",
+    "move_us_at_{}",
 )
 EXPECTED = {
     "commit": ["commit_rows_per_second", "commit_p99_ms"],
@@ -39,7 +41,10 @@ EXPECTED = {
     "directory": ["directory_lookup_us", "directory_mb"],
     "scale": [
         *(each.format(count) for count in (100, 200) for each in AT),
-        *(f"flatness_{each}" for each in ("empty_pull", "pull", "write", "cold_pull")),
+        *(
+            f"flatness_{each}"
+            for each in ("write", "pull", "push", "empty_pull", "cold_pull", "move")
+        ),
     ],
     "segments": [
         "segment_rows_per_second_core",
