@@ -4,7 +4,8 @@ Owns the figures of scale: how long seeding takes, what an organisation weighs o
 processor time of pulls, empty pulls, writes, pushes and moves grows with the number of
 organisations beside it. Promises that each number is measured on the same work: a thousand
 organisations spread over all of them, warmed up, so that what they touch is in memory; first
-touches of others are a figure of their own. Never runs over HTTP: that cost does not know how many organisations there are.
+touches of others are a figure of their own. Never runs over HTTP: that cost does not know how many
+organisations there are.
 """
 
 from __future__ import annotations
