@@ -28,7 +28,7 @@ from serai.shard.placement import ShardRef
 T = TypeVar("T")
 BATCH_DEFAULT: Final = 100
 WORKERS_DEFAULT: Final = 2
-_INTERRUPTIBLE: Final = ("claim source", "claim target", "copy", "follow", "freeze")
+_INTERRUPTIBLE: Final = ("claim source", "claim target", "months", "copy", "follow", "freeze")
 """Steps before which an interrupt ends the move; afterwards it is a matter of milliseconds."""
 
 

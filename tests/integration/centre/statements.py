@@ -7,7 +7,7 @@ product, and one without arguments here fails a test. Never judges what a statem
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -76,6 +76,8 @@ _LIFE: Final[dict[str, Arguments]] = {
 }
 _MOVE_ON_A_SHARD: Final[dict[str, Arguments]] = {
     "tables": {},
+    "months": {},
+    "make_month": {"table": "serai.audit", "month": date(2020, 1, 1)},
     "claim_end": {"orgs": [3, 5], "term": 7, "home": True},
     "change_state": {"orgs": [3, 5], "term": 0, "before": ["active"], "after": "frozen"},
     "sweep": {"orgs": [3, 5], "term": 0, "table": "serai.row"},
@@ -354,6 +356,7 @@ WHOLE: Final = {
     "serai.app/shard_facts.sql:present": "five organisations are quicker read than looked up",
     "serai.app/shard_facts.sql:here": "as `present`; pages of thousands in order of the key",
     "serai.app/report.sql:not_active": "as `present`; few, by an index of their own",
+    "serai.readers.move/move.sql:make_month": "a month is made once; what waits for it is looked for",
     "serai.readers.move/move.sql:count_homed": "a run tells once of how many it is",
 }
 """Statements that are meant to read a table whole."""

@@ -8,8 +8,8 @@ gap, one home. What is there is read by SQL of its own. Never moves anything by 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -58,6 +58,13 @@ class Fleet:
         with psycopg.connect(url, autocommit=True) as conn:
             cursor = conn.execute(statement.encode(), arguments or None)
             return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def reading(self, where: str, table: str) -> Generator[None]:
+        """Let somebody read a table in a transaction without an end."""
+        with psycopg.connect(self.url(where)) as conn:
+            conn.execute(b"LOCK TABLE " + table.encode() + b" IN ACCESS SHARE MODE")
+            yield
 
     async def move(self, *orgs: int, to: str, options: MoveOptions = AT_ONCE) -> MoveReport:
         """Move as an operator's command does; the process that serves is not told."""

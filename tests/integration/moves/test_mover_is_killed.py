@@ -21,6 +21,7 @@ from serai.readers.move.link import connect
 BEFORE_THE_FLIP = (
     "claim source",
     "claim target",
+    "months",
     "copy",
     "copy serai.row",
     "copy serai.audit",

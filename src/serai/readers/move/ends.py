@@ -7,8 +7,9 @@ Never decides what comes next.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from datetime import date
 from functools import cached_property
 from typing import Final
 
@@ -59,6 +60,10 @@ class End:
             Table(name, typed, tuple(columns), tuple(key))
             for name, typed, columns, key in query(self.conn, "tables")
         ]
+
+    def months(self) -> set[tuple[str, date]]:
+        """Return (table, month) of every partition by month, as they are now."""
+        return {(name, month) for name, month in query(self.conn, "months")}
 
     def states(self, orgs: Sequence[int]) -> dict[int, str]:
         """Return organisation -> state, of those that have a row here."""
@@ -147,6 +152,15 @@ class Source(End):
 
 class Target(End):
     """Where organisations go."""
+
+    def make_months(self, months: Iterable[tuple[str, date]]) -> None:
+        """Make partitions, each in a transaction of its own.
+
+        Raises:
+            psycopg.errors.LockNotAvailable: somebody reads what is to be divided.
+        """
+        for name, month in sorted(months):
+            query(self.conn, "make_month", table=name, month=month)
 
     def hold(self, orgs: Sequence[int], term: int, conn: Conn | None = None) -> None:
         """Within a transaction: keep everybody else from the organisations until it ends.

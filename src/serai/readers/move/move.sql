@@ -2,6 +2,14 @@
 -- no org_id: the catalogue
 SELECT name, typed_from, columns, key FROM serai.move_tables();
 
+-- name: months
+-- no org_id: the catalogue
+SELECT name, month FROM serai.months();
+
+-- name: make_month
+-- no org_id: a partition, of every organisation
+SELECT serai.make_month(%(table)s, %(month)s::date);
+
 -- name: claim_end
 SELECT org_id, state, new FROM serai.move_claim(%(orgs)s, %(term)s, %(home)s) -- org_id;
 

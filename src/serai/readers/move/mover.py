@@ -8,6 +8,7 @@ open. Never decides who may move what.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from serai.readers.move.link import Conn, LostTurn, Mark, Unmovable, connect
 from serai.readers.move.records import Claim, Records
 from serai.readers.move.states import Course, Step, course
 
+_log = logging.getLogger(__name__)
 FOLLOW_LIMIT: Final = 2_000
 """Versions of an organisation that are followed at once."""
 FOLLOW_FEW: Final = 10
@@ -159,6 +161,8 @@ class Mover:
         if known:
             # It was here before, or a copy of it was broken off.
             self._target.sweep(known, term)
+        self._step("months")
+        self._make_months()
         self._step("copy")
         mark = copy(
             self._source,
@@ -183,6 +187,17 @@ class Mover:
             self._target.complete(orgs, term, whole, anew=True)
         self._step("flip")
         return frozen
+
+    def _make_months(self) -> None:
+        """Make the months at the target that the source has, so that rows come into theirs."""
+        source, target = self._source, self._target
+        try:
+            target.make_months(source.months() - target.months())
+        except psycopg.errors.LockNotAvailable:
+            # In the default partition they are right too; whoever moves next makes the months.
+            _log.warning(
+                "months of the target are in use and were not made; rows move all the same"
+            )
 
     def _follow(self, claim: Claim, mark: Mark, stats: MoveStats) -> Mark:
         """Take over what is written meanwhile, until one round takes all there was."""
