@@ -2,14 +2,17 @@
 
 Owns the text `serai_<key id>_<secret>`, its row in the directory, and the moment for which a
 checked key is remembered. Promises that the secret is shown once and stored as a hash, that it is
-compared in constant time, and that a revoked key stops working within 5 seconds everywhere. Never
-gives more than the roles recorded with the key.
+compared in constant time, and that a revoked key stops working within 5 seconds wherever the
+directory answers. A process that cannot ask it goes on with keys that it has checked within 15
+minutes, as it does with access tokens. Never gives more than the roles recorded with the key.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 from collections.abc import Sequence
@@ -24,6 +27,7 @@ from serai.core.clock import Clock
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import uuid7
 from serai.core.limits import (
+    API_KEY_AWAY_SECONDS_MAX,
     API_KEY_CACHE_MAX,
     API_KEY_ROLES_MAX,
     API_KEYS_PER_ORG_MAX,
@@ -34,7 +38,10 @@ from serai.gate.mirror import Connections
 from serai.shard.connection import Connection, Record
 from serai.shard.queries import load_queries
 
+_log = logging.getLogger(__name__)
 _SQL = load_queries("serai.gate", "api_keys.sql")
+_RETRY_SECONDS: Final = 1.0
+_READ_SECONDS_MAX: Final = 1.0
 PREFIX: Final = "serai_"
 _SECRET_BYTES: Final = 32
 # The secret is hexadecimal: a double click takes the whole key, and it has one spelling.
@@ -140,13 +147,15 @@ class ApiKeys:
         self._connections = connections
         self._clock = clock
         self._known: Bounded[bytes, tuple[ApiKey, datetime]] = Bounded(API_KEY_CACHE_MAX)
+        self._away_at: datetime | None = None
         self.reads = 0
 
     async def resolve(self, text: str) -> ApiKey:
         """Return the live key behind `text`.
 
         Raises:
-            SeraiError: `unauthenticated`; `unavailable` and its kin while the directory is away.
+            SeraiError: `unauthenticated`; `unavailable` and its kin while the directory is away and
+                this process has not checked the key lately.
         """
         parts = _FORM.fullmatch(text)
         if parts is None:
@@ -155,10 +164,12 @@ class ApiKeys:
         now = self._clock.now()
         name = key_id.bytes + digest
         held = self._known.get(name)
-        if held is None or not 0 <= (now - held[1]).total_seconds() < IDENTITY_STALE_SECONDS_MAX:
-            held = (await self._read(key_id, digest, now), now)
-            self._known.put(name, held)
-        key = held[0]
+        if held is None or not _recent(held[1], now, API_KEY_AWAY_SECONDS_MAX):
+            key = await self._checked(name, now)
+        elif _recent(held[1], now, IDENTITY_STALE_SECONDS_MAX) or self._is_away(now):
+            key = held[0]
+        else:
+            key = await self._checked_or(held[0], name, now)
         if key.expires_at is not None and key.expires_at <= now:
             raise SeraiError(Code.UNAUTHENTICATED, "The API key has expired.")
         return key
@@ -166,6 +177,39 @@ class ApiKeys:
     def forget(self) -> None:
         """Check every key again; for the process that has just revoked one."""
         self._known.clear()
+
+    def _is_away(self, now: datetime) -> bool:
+        """Tell whether the directory did not answer a moment ago. Each second one asks again."""
+        if self._away_at is None or _recent(self._away_at, now, _RETRY_SECONDS):
+            return self._away_at is not None
+        self._away_at = now
+        return False
+
+    async def _checked_or(self, key: ApiKey, name: bytes, now: datetime) -> ApiKey:
+        """Check a known key; take it as it was if the directory does not answer."""
+        try:
+            async with asyncio.timeout(_READ_SECONDS_MAX):
+                return await self._checked(name, now)
+        except (SeraiError, TimeoutError) as error:
+            if isinstance(error, SeraiError) and error.code is Code.UNAUTHENTICATED:
+                raise
+            if self._away_at is None:
+                _log.warning("directory not read, going on with API keys that are known: %s", error)
+            self._away_at = now
+            return key
+
+    async def _checked(self, name: bytes, now: datetime) -> ApiKey:
+        """Read the key and remember it; forget it if it is none any more."""
+        try:
+            key = await self._read(UUID(bytes=name[:16]), name[16:], now)
+        except SeraiError as error:
+            if error.code is Code.UNAUTHENTICATED:
+                self._known.drop(name)
+                self._away_at = None
+            raise
+        self._known.put(name, (key, now))
+        self._away_at = None
+        return key
 
     async def _read(self, key_id: UUID, digest: bytes, now: datetime) -> ApiKey:
         self.reads += 1
@@ -177,6 +221,10 @@ class ApiKeys:
                 raise SeraiError(Code.UNAUTHENTICATED)
             await directory.execute(_SQL["api_key_used"], key_id, now)
         return _api_key(row)
+
+
+def _recent(at: datetime, now: datetime, seconds: float) -> bool:
+    return 0 <= (now - at).total_seconds() < seconds
 
 
 def _hashed(secret: str) -> bytes:

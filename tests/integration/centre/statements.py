@@ -356,7 +356,7 @@ WHOLE: Final = {
     "serai.app/shard_facts.sql:present": "five organisations are quicker read than looked up",
     "serai.app/shard_facts.sql:here": "as `present`; pages of thousands in order of the key",
     "serai.app/report.sql:not_active": "as `present`; few, by an index of their own",
-    "serai.readers.move/move.sql:make_month": "a month is made once; what waits for it is looked for",
+    "serai.readers.move/move.sql:make_month": "made once; what waits for a month is looked for",
     "serai.readers.move/move.sql:count_homed": "a run tells once of how many it is",
 }
 """Statements that are meant to read a table whole."""
