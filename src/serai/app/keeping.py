@@ -22,7 +22,7 @@ from serai.log.life import Policy
 from serai.log.life_postgres import PostgresLifeStore
 from serai.ports.life import Life
 from serai.shard.connection import PostgresError
-from serai.telemetry.recorder import Recorder
+from serai.telemetry.recorder import SILENT, Recorder
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 30.0
@@ -43,20 +43,62 @@ def policy_of(settings: Settings) -> Policy:
 async def keep_logs(runtime: Runtime, recorder: Recorder) -> None:
     """Look after the logs of every shard, again and again, for ever."""
     keepers: dict[int, tuple[Shard, Keeper]] = {}
+    passes: dict[int, Passes] = {}
     while True:
         await asyncio.sleep(_PAUSE_SECONDS)
         for ref in runtime.directory.shards:
+            told = passes.setdefault(ref.id, Passes(recorder))
             try:
                 shard = await runtime.shard(ref)
                 if ref.id not in keepers or keepers[ref.id][0] is not shard:
                     # New, or at another address than before.
                     keepers[ref.id] = (shard, keeper_of(shard, runtime.settings))
-                store = PostgresLifeStore(shard.pool)
-                await shard.guard.run(partial(keep_round, keepers[ref.id][1], store, runtime))
+                store, keeper = PostgresLifeStore(shard.pool), keepers[ref.id][1]
+                await shard.guard.run(partial(keep_round, keeper, store, runtime, told=told))
                 recorder.upkeep("logs", done=True)
             except (SeraiError, PostgresError, OSError) as error:
+                told.left()
                 recorder.upkeep("logs", done=False)
                 _log.warning("upkeep of logs of %s waits for the next round: %s", ref.name, error)
+            recorder.logs_wait(ref.name, told.waits())
+
+
+class Passes:
+    """Passes over the organisations of one shard by this process, for metrics.
+
+    Everything that was due when a pass began has been done when it ends, unless something was left:
+    so nothing waits longer than since the last whole pass began.
+
+    Args:
+        recorder: is told what looks did.
+
+    Attributes:
+        since: a moment (monotonic) of which nothing is left that was due then.
+    """
+
+    def __init__(self, recorder: Recorder = SILENT) -> None:
+        """Nothing is known of what was before now."""
+        self.recorder = recorder
+        self.since = self._began = time.monotonic()
+        self._whole = False
+
+    def began(self) -> None:
+        """Note that the first organisation comes next."""
+        self._began, self._whole = time.monotonic(), True
+
+    def left(self) -> None:
+        """Note that something due was left for another pass."""
+        self._whole = False
+
+    def ended(self) -> None:
+        """Note that the last organisation was looked at."""
+        self.recorder.logs_passed()
+        if self._whole:
+            self.since = self._began
+
+    def waits(self) -> float:
+        """Return for how many seconds at most something has waited."""
+        return time.monotonic() - self.since
 
 
 def keeper_of(shard: Shard, settings: Settings) -> Keeper:
@@ -65,37 +107,51 @@ def keeper_of(shard: Shard, settings: Settings) -> Keeper:
 
 
 async def keep_round(
-    keeper: Keeper, store: PostgresLifeStore, runtime: Runtime, *, seconds: float | None = None
+    keeper: Keeper,
+    store: PostgresLifeStore,
+    runtime: Runtime,
+    *,
+    seconds: float | None = None,
+    told: Passes | None = None,
 ) -> bool:
     """Look at organisations until each was looked at once, or the time is over. Return whether
     nothing was to do. Does nothing while another process does it.
     """
     end = time.monotonic() + (_ROUND_SECONDS_MAX if seconds is None else seconds)
+    told = told or Passes()
     async with store.alone() as alone:
         last, nothing = not alone, alone
         while not last:
             if time.monotonic() >= end:
                 return False
+            if keeper.at_start:
+                told.began()
             lives, last = await keeper.some(runtime.clock.now(), scan=_SCAN)
             for life in lives:
                 nothing = False
-                if time.monotonic() < end:
-                    await _look(keeper, life, runtime, end)
+                await _look(keeper, life, runtime, end, told)
+            if last:
+                told.ended()
     return nothing
 
 
-async def _look(keeper: Keeper, life: Life, runtime: Runtime, end: float) -> None:
+async def _look(keeper: Keeper, life: Life, runtime: Runtime, end: float, told: Passes) -> None:
     """Look at one organisation until nothing is left to do there, or the time is over."""
     found: Life | None = life
     for _ in range(_LOOKS_MAX):
         if found is None:
             return
+        if time.monotonic() >= end:
+            break
         try:
             done = await keeper.look(found, runtime.clock.now())
         except PostgresError as error:
             # Its neighbours are not to wait for it.
+            told.recorder.log_look_failed()
             _log.warning("upkeep of the log of organisation %s: %s", life.org_id, error)
-            return
-        if not done.more or time.monotonic() >= end:
+            break
+        told.recorder.log_looked(done.folded, done.pruned, done.sealed, done.blocks)
+        if not done.more:
             return
         found = await keeper.again(life.org_id)
+    told.left()

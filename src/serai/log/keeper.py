@@ -62,13 +62,14 @@ class Done:
 
     Attributes:
         folded, pruned: changes that went.
-        sealed: rows that were sealed.
+        sealed: rows that were sealed; blocks: in so many blocks.
         more: there was more to do than a look may.
     """
 
     folded: int = 0
     pruned: int = 0
     sealed: int = 0
+    blocks: int = 0
     more: bool = False
 
 
@@ -98,6 +99,11 @@ class Keeper:
         )
         self._after = after or 0
         return lives, after is None
+
+    @property
+    def at_start(self) -> bool:
+        """Whether the first organisation comes next."""
+        return self._after == 0
 
     async def again(self, org_id: int) -> Life | None:
         """Return where an organisation stands that was just looked at, None if it is gone."""
@@ -162,7 +168,7 @@ class Keeper:
             done.more |= len(keys) == SEGMENT_BEHIND_MAX
             await self._advance(life, whole)
         for part in await self._store.stale(life.org_id, limit=_PARTS_MAX):
-            done.sealed += await self._seal_part(life.org_id, part)
+            await self._seal_part(life.org_id, part, done)
             done.more = True
 
     async def _advance(self, life: Life, keys: list[LogKey]) -> None:
@@ -183,11 +189,11 @@ class Keeper:
             if await self._store.rows_up_to(life.org_id, channel, least) >= least:
                 await self._store.open_channel(life.org_id, channel)
 
-    async def _seal_part(self, org_id: int, part: Part) -> int:
-        """Seal a part, or as much of it as is read at once; return how many rows."""
+    async def _seal_part(self, org_id: int, part: Part, done: Done) -> None:
+        """Seal a part, or as much of it as is read at once."""
         at = await self._store.part_rows(org_id, part, limit=self._policy.part_rows)
         if at is None:
-            return 0
+            return
         whole = len(at.rows) < self._policy.part_rows
         blocks: list[Block] = []
         for last, rows in pieces(part, at.rows, self._policy.block_rows, whole=whole):
@@ -196,5 +202,6 @@ class Keeper:
             blocks.append(Block(last, len(rows), len(text), body))
         if not blocks or blocks[-1].last != part.last:
             blocks.append(Block(part.last, 0, 0, None))
-        await self._store.put(org_id, part, at, blocks, again=not whole)
-        return sum(block.rows for block in blocks)
+        if await self._store.put(org_id, part, at, blocks, again=not whole):
+            done.sealed += sum(block.rows for block in blocks)
+            done.blocks += sum(block.body is not None for block in blocks)

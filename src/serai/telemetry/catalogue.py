@@ -321,6 +321,46 @@ UPKEEP_SUCCESS: Final = gauge(
     "task",
     across=Across.MAX,
 )
+LOG_LOOKS: Final = counter(
+    "serai_log_looks_total",
+    "Looks of upkeep at the log of one organisation, by outcome: ok, failed (tried again).",
+    "`failed` that grows: the log lines name the organisation and why.",
+    "outcome",
+)
+LOG_PASSES: Final = counter(
+    "serai_log_passes_total",
+    "Passes of upkeep over the organisations of a shard that came to the last one.",
+    "None for an hour: there is more to do than upkeep may take, or it does not run.",
+)
+LOG_FOLDED: Final = counter(
+    "serai_log_folded_changes_total",
+    "Changes of logs that a later one had superseded and that were folded away.",
+    "What the log would have grown by.",
+)
+LOG_PRUNED: Final = counter(
+    "serai_log_pruned_changes_total",
+    "Changes of logs, deletes among them, that were older than SERAI_TOMBSTONE_DAYS and were"
+    " removed. Deleted ids stay.",
+    "A device that was away longer begins anew.",
+)
+SEALED_ROWS: Final = counter(
+    "serai_segment_sealed_rows_total",
+    "Rows that were sealed into blocks for new devices.",
+    "Much more than rows are written: changes all over large collections seal blocks anew.",
+)
+SEALED_BLOCKS: Final = counter(
+    "serai_segment_sealed_blocks_total",
+    "Blocks that were sealed for new devices.",
+    "The work of sealing: 2 ms of processor each.",
+)
+LOGS_WAIT: Final = gauge(
+    "serai_log_upkeep_wait_seconds",
+    "For how long at most something has waited for upkeep of logs, by shard: since the last pass"
+    " began that left nothing undone; of several processes the least.",
+    "Minutes are well. Alert on a day: something cannot be done, or there is too much of it.",
+    "shard",
+    across=Across.MIN,
+)
 MOVES_LEFT: Final = gauge(
     "serai_moves_left",
     "Moves of organisations whose mover is gone and that have no end yet, at the last look.",

@@ -63,6 +63,20 @@ class Recorder:
     def upkeep(self, task: str, *, done: bool) -> None:
         """Tell about one round of upkeep."""
 
+    def log_looked(self, folded: int, pruned: int, rows: int, blocks: int) -> None:
+        """Tell about one look at an organisation's log: changes that were folded away and pruned,
+        rows that were sealed, and in how many blocks.
+        """
+
+    def log_look_failed(self) -> None:
+        """Tell that a look at an organisation's log failed."""
+
+    def logs_passed(self) -> None:
+        """Tell that a pass over all organisations of a shard has ended."""
+
+    def logs_wait(self, shard: str, seconds: float) -> None:
+        """Tell since when at most something of a shard waits for upkeep of logs."""
+
     def moves_left(self, moves: int) -> None:
         """Tell how many moves were left by a mover that is gone, at the last look."""
 

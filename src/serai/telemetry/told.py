@@ -156,6 +156,27 @@ class Told(Recorder):
         if done:
             self.registry.cell(m.UPKEEP_SUCCESS, task).set(self._now().timestamp())
 
+    def log_looked(self, folded: int, pruned: int, rows: int, blocks: int) -> None:
+        """Count what it did."""
+        cell = self.registry.cell
+        cell(m.LOG_LOOKS, "ok").add()
+        cell(m.LOG_FOLDED).add(folded)
+        cell(m.LOG_PRUNED).add(pruned)
+        cell(m.SEALED_ROWS).add(rows)
+        cell(m.SEALED_BLOCKS).add(blocks)
+
+    def log_look_failed(self) -> None:
+        """Count it."""
+        self.registry.cell(m.LOG_LOOKS, "failed").add()
+
+    def logs_passed(self) -> None:
+        """Count it."""
+        self.registry.cell(m.LOG_PASSES).add()
+
+    def logs_wait(self, shard: str, seconds: float) -> None:
+        """Note it."""
+        self.registry.cell(m.LOGS_WAIT, shard).set(seconds)
+
     def moves_left(self, moves: int) -> None:
         """Note the number."""
         self.registry.cell(m.MOVES_LEFT).set(moves)

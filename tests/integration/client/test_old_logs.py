@@ -12,16 +12,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
+import psycopg
 import zstandard
 
 from integration.client.hotel import Hotel, a_phone
 from integration.client.test_phones import in_step
-from serai.app.keeping import keep_round
+from serai.app.keeping import Passes, keep_round
 from serai.log.keeper import Keeper
 from serai.log.life import Policy
 from serai.log.life_postgres import PostgresLifeStore
+from serai.telemetry.recorder import Recorder
 
 DAY = timedelta(days=1)
+REFUSES = """
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'refused by the test'; END $$;
+CREATE TRIGGER refuses BEFORE INSERT OR UPDATE ON serai.log_life
+FOR EACH ROW WHEN (NEW.org_id = {org}) EXECUTE FUNCTION pg_temp.refuse();
+"""
 POLICY = Policy(horizon=30 * DAY, segment_rows=500, behind=1)
 
 
@@ -139,6 +147,95 @@ async def test_a_phone_that_was_away_for_longer_than_the_horizon_fetches_anew(ho
         row = ana.get("guests", ids[3])
         assert row is not None
         assert row.data["name"] == "written in the mountains"
+
+
+class Heard(Recorder):
+    """Adds up what upkeep tells."""
+
+    def __init__(self) -> None:
+        self.folded = self.pruned = self.rows = self.blocks = 0
+        self.looks = self.failed = self.passes = 0
+
+    def log_looked(self, folded: int, pruned: int, rows: int, blocks: int) -> None:
+        self.looks += 1
+        self.folded += folded
+        self.pruned += pruned
+        self.rows += rows
+        self.blocks += blocks
+
+    def log_look_failed(self) -> None:
+        self.failed += 1
+
+    def logs_passed(self) -> None:
+        self.passes += 1
+
+
+class Later:
+    """The clock of a hotel in so many days."""
+
+    def __init__(self, days: int) -> None:
+        self.days = days
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.days * DAY
+
+
+async def round_of(hotel: Hotel, told: Passes, days: int = 0) -> None:
+    shard = await hotel.runtime.shard_for(hotel.org_id)
+    store = PostgresLifeStore(shard.pool)
+    clock, hotel.runtime.clock = hotel.runtime.clock, Later(days)
+    try:
+        await keep_round(Keeper(store, POLICY), store, hotel.runtime, seconds=60, told=told)
+    finally:
+        hotel.runtime.clock = clock
+
+
+async def test_what_upkeep_does_is_counted_as_it_is_in_the_database(hotel, tmp_path):
+    # What other hotels of this shard left is not to be counted here.
+    await round_of(hotel, Passes())
+    token = await hotel.sign_in()
+    ids = await hotel.add_guests(600)
+    async with a_phone(tmp_path / "ana.db", hotel.url, token) as ana:
+        await in_step(hotel, ana)
+        for n in range(20):
+            ana.update("guests", ids[0], {"phone": f"+34 {n}"})
+            await ana.sync_once()
+    count = "select count(*) from serai.log"
+    kept = "select count(*), coalesce(sum(rows), 0) from serai.segment where body is not null"
+    heard = Heard()
+    told = Passes(heard)
+    (before,) = hotel.sql(count)
+    ((blocks_before, rows_before),) = hotel.sql(kept)
+    await round_of(hotel, told)
+    ((blocks_after, rows_after),) = hotel.sql(kept)
+    assert (heard.blocks, heard.rows) == (blocks_after - blocks_before, rows_after - rows_before)
+    assert heard.blocks > 1
+    assert (heard.folded, heard.pruned, heard.failed) == (0, 0, 0)
+    await round_of(hotel, told, days=2)
+    (folded,) = hotel.sql(count)
+    assert heard.folded == before[0] - folded[0] > 18
+    await round_of(hotel, told, days=33)
+    (pruned,) = hotel.sql(count)
+    assert heard.pruned == folded[0] - pruned[0] > 600
+    assert heard.passes == 3
+    assert heard.looks > 3
+
+
+async def test_an_organisation_whose_look_fails_is_counted_and_waits(hotel):
+    await hotel.add_guests(3)
+    heard = Heard()
+    told = Passes(heard)
+    await round_of(hotel, told)
+    done = told.since
+    with psycopg.connect(hotel.shard_url, autocommit=True) as conn:
+        conn.execute(REFUSES.format(org=hotel.org_id).encode())
+        await round_of(hotel, told, days=2)
+        conn.execute("DROP TRIGGER refuses ON serai.log_life")
+    assert heard.failed == 1
+    assert told.since == done
+    await round_of(hotel, told, days=2)
+    assert heard.failed == 1
+    assert told.since > done
 
 
 async def test_two_keepers_do_not_work_at_one_shard_at_once(hotel):

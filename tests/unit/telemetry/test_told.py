@@ -131,6 +131,30 @@ def test_sign_ins_refreshes_pages_and_upkeep_are_counted() -> None:
     assert watched.number("serai_upkeep_last_success_timestamp_seconds", "partitions") > 1.7e9
 
 
+def test_upkeep_of_logs_and_of_moves_is_counted() -> None:
+    watched = Watched()
+    told = watched.told
+    told.log_looked(7, 5, 1_000, 2)
+    told.log_looked(1, 0, 0, 0)
+    told.log_look_failed()
+    told.logs_passed()
+    told.logs_wait("shard-1", 31.5)
+    told.moves_left(3)
+    told.moves_ended(1, 2, 0, 9)
+    told.moves_left(0)
+    assert watched.number("serai_log_folded_changes_total") == 8
+    assert watched.number("serai_log_pruned_changes_total") == 5
+    assert watched.number("serai_segment_sealed_rows_total") == 1_000
+    assert watched.number("serai_segment_sealed_blocks_total") == 2
+    assert watched.number("serai_log_looks_total", "ok") == 2
+    assert watched.number("serai_log_looks_total", "failed") == 1
+    assert watched.number("serai_log_passes_total") == 1
+    assert watched.number("serai_log_upkeep_wait_seconds", "shard-1") == 31.5
+    assert watched.number("serai_moves_left") == 0
+    assert watched.number("serai_moves_ended_total", "undone") == 2
+    assert watched.number("serai_moves_ended_total", "swept") == 9
+
+
 def test_a_failed_transaction_is_logged_with_its_requests_and_without_the_errors_words(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
