@@ -149,8 +149,8 @@ class Mover:
         orgs, term = claim.orgs, claim.term
         began = time.perf_counter()
         self._step("claim source")
-        states = self._source.claim(orgs, term, home=True)
-        strange = [org for org, (state, _) in states.items() if state != "active"]
+        here = self._source.claim(orgs, term, home=True)
+        strange = [org for org, (state, _) in here.items() if state != "active"]
         if strange:
             raise Unmovable(f"Organisations {strange[:5]} are not active where they live.")
         self._step("claim target")
@@ -161,7 +161,6 @@ class Mover:
         if known:
             # It was here before, or a copy of it was broken off.
             self._target.sweep(known, term)
-        self._step("months")
         self._make_months()
         self._step("copy")
         mark = copy(
@@ -190,6 +189,7 @@ class Mover:
 
     def _make_months(self) -> None:
         """Make the months at the target that the source has, so that rows come into theirs."""
+        self._step("months")
         source, target = self._source, self._target
         try:
             target.make_months(source.months() - target.months())
