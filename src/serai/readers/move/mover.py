@@ -163,14 +163,7 @@ class Mover:
             self._target.sweep(known, term)
         self._make_months()
         self._step("copy")
-        mark = copy(
-            self._source,
-            self._target,
-            orgs,
-            term,
-            more=lambda: (connect(self._urls["source"]), connect(self._urls["target"])),
-            on_table=lambda name: self._step(f"copy {name}"),
-        )
+        mark = self._copy(claim)
         copied = time.perf_counter()
         stats.copy = copied - began
         mark = self._follow(claim, mark, stats)
@@ -198,6 +191,16 @@ class Mover:
             _log.warning(
                 "months of the target are in use and were not made; rows move all the same"
             )
+
+    def _copy(self, claim: Claim) -> Mark:
+        return copy(
+            self._source,
+            self._target,
+            claim.orgs,
+            claim.term,
+            more=lambda: (connect(self._urls["source"]), connect(self._urls["target"])),
+            on_table=lambda name: self._step(f"copy {name}"),
+        )
 
     def _follow(self, claim: Claim, mark: Mark, stats: MoveStats) -> Mark:
         """Take over what is written meanwhile, until one round takes all there was."""
