@@ -218,9 +218,6 @@ JWKS_RETRY_SECONDS: Final = 5
 """Between a request that failed and the next one because of a key that is known."""
 IDENTITY_STALE_SECONDS_MAX: Final = 5
 """How long a process may act on an older view of grants, API keys and ended sessions."""
-API_KEY_AWAY_SECONDS_MAX: Final = ACCESS_SECONDS
-"""How long after its last check an API key is taken while the directory cannot be asked: as long as
-an access token runs that nobody can renew then."""
 GRANTS_CACHE_MAX: Final = 8_192
 API_KEY_CACHE_MAX: Final = 2_048
 API_KEYS_PER_ORG_MAX: Final = 100

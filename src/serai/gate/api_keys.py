@@ -27,7 +27,7 @@ from serai.core.clock import Clock
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import uuid7
 from serai.core.limits import (
-    API_KEY_AWAY_SECONDS_MAX,
+    ACCESS_SECONDS,
     API_KEY_CACHE_MAX,
     API_KEY_ROLES_MAX,
     API_KEYS_PER_ORG_MAX,
@@ -40,6 +40,9 @@ from serai.shard.queries import load_queries
 
 _log = logging.getLogger(__name__)
 _SQL = load_queries("serai.gate", "api_keys.sql")
+_AWAY_SECONDS_MAX: Final = ACCESS_SECONDS
+"""How long after its last check a key is taken while the directory cannot be asked: as long as an
+access token runs that nobody can renew then."""
 _RETRY_SECONDS: Final = 1.0
 _READ_SECONDS_MAX: Final = 1.0
 PREFIX: Final = "serai_"
@@ -164,7 +167,7 @@ class ApiKeys:
         now = self._clock.now()
         name = key_id.bytes + digest
         held = self._known.get(name)
-        if held is None or not _recent(held[1], now, API_KEY_AWAY_SECONDS_MAX):
+        if held is None or not _recent(held[1], now, _AWAY_SECONDS_MAX):
             key = await self._checked(name, now)
         elif _recent(held[1], now, IDENTITY_STALE_SECONDS_MAX) or self._is_away(now):
             key = held[0]
