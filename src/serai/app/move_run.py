@@ -164,8 +164,13 @@ class MoveRun:
             claims = records.claim(batch, target.id, actor=self.actor, reason=self.reason)
             claimed = {org for claim in claims for org in claim.orgs}
             busy = {org for org, *_ in records.under_way(batch)} - claimed
+            failed = dict.fromkeys(busy, "somebody else moves it")
+            failed |= dict.fromkeys(
+                records.transferring(batch), "a property is being transferred: wait for its end"
+            )
+            busy = set(failed)
         with self.lock:
-            self.report.failed |= dict.fromkeys(busy, "somebody else moves it")
+            self.report.failed |= failed
             self.report.present += len(set(batch) - claimed - busy)
         again: list[Sequence[int]] = []
         for claim in claims:

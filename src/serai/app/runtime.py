@@ -29,6 +29,7 @@ from serai.gate.external import forget_tokens
 from serai.gate.sessions import prune_sessions
 from serai.log.coalesce import Coalescer
 from serai.log.copies import Copies
+from serai.log.departures import departed_of
 from serai.log.postgres import PostgresStore
 from serai.model import Vertical
 from serai.schema.admission import role_of_requests
@@ -120,6 +121,7 @@ class Runtime:
                 clock=self.clock,
                 recorder=self._recorder,
             )
+            coalescer.departed = departed_of(pool)
             replicas = Replicas(pool, self.settings.pool_max)
             replicas.follow(ref.replicas)
             copies = Copies(replicas, self.vertical, self._recorder)

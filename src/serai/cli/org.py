@@ -16,10 +16,11 @@ from serai.cli import Json
 from serai.cli.audit import app as audit_app
 from serai.cli.moving import move, verify
 from serai.cli.run import CommandFailed, console, print_json, run
+from serai.cli.transferring import transfer, transfers
 from serai.cli.where import where
 
-app = App(name="org", help="Organisations: create, list, where, move, verify, audit.")
-for each in (audit_app, where, move, verify):
+app = App(name="org", help="Organisations: create, list, where, move, verify, transfer, audit.")
+for each in (audit_app, where, move, verify, transfer, transfers):
     app.command(each)
 user_app = App(name="user", help="People: create, add to an organisation, password, sign out.")
 

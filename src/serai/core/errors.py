@@ -101,6 +101,12 @@ class Code(Enum):
         "Send it again, at 1 KiB a second or more.",
         Retry.LATER,
     )
+    PROPERTY_TRANSFERRED = Kind(
+        1026,
+        409,
+        "The property belongs to another organisation now",
+        "Nothing was changed. Enter it there, if you have a role there.",
+    )
 
     UNAUTHENTICATED = Kind(
         2001, 401, "You are not signed in", "Send an access token or an API key."
@@ -175,6 +181,13 @@ class Code(Enum):
         503,
         "The database has no disk space left",
         "Try again with the same key: what was sent is not stored, reads go on.",
+        Retry.LATER,
+    )
+    PROPERTY_HELD = Kind(
+        4010,
+        503,
+        "The property is being handed over to another organisation",
+        "Try again later.",
         Retry.LATER,
     )
     INTERNAL = Kind(5001, 500, "The server failed", "Report the `request_id`.", Retry.LATER)

@@ -89,8 +89,10 @@ _WRITE: Final = (
     Code.WRITE_TOO_LARGE,
     Code.ROW_EXISTS,
     Code.ROW_GONE,
+    Code.PROPERTY_TRANSFERRED,
     Code.CONTENDED,
     Code.ORG_FROZEN,
+    Code.PROPERTY_HELD,
     *_SHARD,
 )
 _CHANGE: Final = (*_WRITE, Code.PRECONDITION, Code.CONFLICT)
@@ -310,6 +312,7 @@ def _push(first: Collection) -> Operation:
             Code.MUTATION_GAP,
             Code.DEVICE_UNKNOWN,
             Code.ORG_FROZEN,
+            Code.PROPERTY_HELD,
         ),
     )
 

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 from typing import assert_never
 from uuid import UUID
@@ -37,6 +38,7 @@ from serai.core.limits import (
 from serai.log.admit import admit, device_of
 from serai.log.decide import NeedRows, decide, denied, plan_denial, plan_refusal
 from serai.log.denials import RECORDED, Denials
+from serai.log.departures import Departed, instead, judged, nothing_left
 from serai.log.freezes import Freezes
 from serai.log.intent import WriteAnswer, WriteIntent
 from serai.log.replies import lost_reply, refusal_again_reply, with_version
@@ -84,6 +86,9 @@ class Coalescer:
         writes_max: writes of one transaction.
         crowd: writes that wait before a further transaction begins beside one in flight.
         recorder: is told what becomes of writes.
+
+    Attributes:
+        departed: tells what left with a property that was handed over; set by who knows.
     """
 
     def __init__(
@@ -98,6 +103,7 @@ class Coalescer:
         recorder: Recorder = SILENT,
     ) -> None:
         """Start with an empty queue; nothing runs before the first write."""
+        self.departed: Departed = nothing_left
         self._store = store
         self._vertical = vertical
         self._clock = clock or SystemClock()
@@ -358,6 +364,9 @@ class Coalescer:
                 except Exception as error:  # noqa: BLE001 - a rule that fails fails its own write only
                     waiting.fail(error)
                 else:
+                    if not plan.ops:
+                        decide_again = partial(self._decide_one, waiting, rows, now)
+                        plan = await judged(self.departed, waiting, plan, decide_again)
                     planned[number] = (waiting, plan)
             if needed:
                 keys = list(needed)
@@ -383,6 +392,7 @@ class Coalescer:
                     return
                 error = SeraiError(Code.KEY_REUSED)
         intent = waiting.intent
+        error = await instead(self.departed, intent, error)
         wish = intent.rows[0]
         row = rows.get((intent.org_id, wish.collection.number, wish.id))
         self._deny(intent, error, None if row is None else row.scope)
@@ -432,6 +442,7 @@ class Coalescer:
                 return self._fenced(waiting, plan, code, epoch)
             case Failed(code, detail, fields):
                 error = SeraiError(code, detail, errors=tuple((name, detail) for name in fields))
+                error = await instead(self.departed, waiting.intent, error)
                 if (
                     isinstance(once, MutationKey)
                     and waiting.refused_by is None

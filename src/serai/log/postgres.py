@@ -288,6 +288,8 @@ def _outcome(record: Record) -> Outcome:
         case "fenced":
             code = Code.ORG_FROZEN if record["reply"] == "frozen" else Code.ORG_MOVED
             return Fenced(code, record["version"] if record["reply"] == "active" else 0)
+        case "held":
+            return Fenced(Code.PROPERTY_HELD, 0)
         case "device":
             return Failed(Code.DEVICE_UNKNOWN, Code.DEVICE_UNKNOWN.kind.remedy)
         case "gone":

@@ -175,7 +175,7 @@ LEFT JOIN LATERAL (
     SELECT g.change
     FROM serai.log g
     WHERE g.org_id = o.org_id AND g.version = a.version AND g.id = a.row_id AND g.collection = a.collection
-      AND a.op <> 'refuse'
+      AND a.op NOT IN ('refuse', 'transfer')
     LIMIT 1
 ) l ON true
 ORDER BY a.number;

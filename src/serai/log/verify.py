@@ -20,7 +20,7 @@ import msgspec
 
 from serai.core.errors import Code, SeraiError
 from serai.core.limits import AUDIT_PAGE_ENTRIES
-from serai.log.audit import FIRST_HASH, chained
+from serai.log.audit import FIRST_HASH, NO_ROW, chained
 from serai.ports.store import AuditEntry, AuditPage, AuditReader
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -140,7 +140,7 @@ async def _wrong(
         return Broken(entry.number, "head", f"the organisation knows {page.number} entries only")
     if chained(report.hash, entry) != entry.hash:
         return await _which(store, report, entry)
-    if entry.op != "refuse" and entry.version > max(page.head.floor, page.folded):
+    if entry.op not in NO_ROW and entry.version > max(page.head.floor, page.folded):
         differs = "the log has no such change" if change is None else _unlike(entry, change)
         if differs:
             return Broken(entry.number, "log", differs)

@@ -24,6 +24,8 @@ RESERVED_FIELDS: Final = frozenset(
     {"id", "org_id", "version", "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 )
 
+_KEY_KINDS: Final = frozenset({FieldKind.TEXT, FieldKind.INTEGER, FieldKind.CHOICE})
+
 
 class Scope(Enum):
     """Where a row of the collection is visible: the scope half of its channel."""
@@ -90,6 +92,9 @@ class Collection:
         policy: for concurrent changes; `field_policies` overrides it for single fields.
         unique: sets of fields that are unique in the organisation. Not for a collection with
             `month_of`.
+        natural_key: of a collection of the organisation: fields that name the same thing in every
+            organisation. Where one has a row with the same values already, a transferred property
+            refers to that one and not to a copy.
         checks: what the database holds beside types, bounds and references.
         indexes: for lists.
         month_of: the date field by whose month the table is partitioned.
@@ -106,6 +111,7 @@ class Collection:
     policy: Policy = Policy.MERGE
     field_policies: Mapping[str, Policy] = field(default_factory=dict[str, Policy])
     unique: tuple[tuple[str, ...], ...] = ()
+    natural_key: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     indexes: tuple[Index, ...] = ()
     month_of: str | None = None
@@ -140,6 +146,7 @@ def _problems(c: Collection) -> list[str]:
     named = (
         {n for u in c.unique for n in u}
         | {n for i in c.indexes for n in i.fields}
+        | set(c.natural_key)
         | set(c.field_policies)
         | set(c.example)
     )
@@ -155,6 +162,7 @@ def _problems(c: Collection) -> list[str]:
         for n, value in c.example.items()
         if n in c.fields and (problem := _not_canonical(c.fields[n], value))
     ]
+    found += _faults_of_key(c)
     place = c.fields.get("property_id")
     if c.scope is Scope.PROPERTY and (place is None or not _names_a_property(place)):
         found.append("'property_id' is a required reference that the client sends, or left out")
@@ -164,6 +172,17 @@ def _problems(c: Collection) -> list[str]:
             found.append("month_of names a required date field")
         if c.unique:
             found.append("a table partitioned by month cannot hold a uniqueness over all months")
+    return found
+
+
+def _faults_of_key(c: Collection) -> list[str]:
+    found = [
+        f"{n!r} cannot be of a natural key: it is a required text, integer or choice"
+        for n in c.natural_key
+        if n in c.fields and (c.fields[n].optional or c.fields[n].kind not in _KEY_KINDS)
+    ]
+    if c.natural_key and c.scope is not Scope.ORGANISATION:
+        found.append("only what the organisation shares has a natural key")
     return found
 
 

@@ -25,7 +25,7 @@ from serai.ports.life import SegmentPage
 RowKey = tuple[int, int, UUID]
 """(org_id, collection number, row id)."""
 Op = Literal["insert", "update", "delete"]
-Via = Literal["rest", "push", "import", "system"]
+Via = Literal["rest", "push", "import", "system", "transfer"]
 """The way by which a write came: `system` is Serai itself, on an operator's order."""
 
 

@@ -28,13 +28,18 @@ SELECT %(org)s, 5, %(place)s, ('00000000-0000-0000-0000-' || lpad(to_hex(g), 12,
        ('00000000-0000-0000-0000-' || lpad(to_hex(g - 1), 12, '0'))::uuid, 1, 9, g %% 400 = 0, 1, 1, ''
 FROM generate_series(1, %(rows)s) g;
 INSERT INTO serai.outlet (org_id, epoch, version) SELECT g, 1, %(rows)s - 50 FROM generate_series(1, %(rows)s) g;
-INSERT INTO serai.outlet_due (org) SELECT g FROM generate_series(1, %(rows)s) g
+INSERT INTO serai.outlet_due (org) SELECT g FROM generate_series(1, %(rows)s) g;
+INSERT INTO serai.departure (org_id, scope, transfer_id, to_org, version, at)
+SELECT %(org)s, id, version, 3, version, now() FROM serai.row WHERE org_id = %(org)s;
+INSERT INTO serai.org (org_id, version, state, held) VALUES (21, 7, 'frozen', %(place)s)
 
 -- name: directory
 INSERT INTO serai_directory.shard (name, url) VALUES ('one', 'postgresql://one'), ('two', 'postgresql://two');
 INSERT INTO serai_directory.org_range (orgs, shard_id, next_org_id)
 VALUES (int8range(1, 1000000), 1, 500000), (int8range(1000000, 2000000), 2, 1000000);
 INSERT INTO serai_directory.organisation (org_id, key, name) SELECT g, 'o' || g, 'O' FROM generate_series(1, %(rows)s) g;
+INSERT INTO serai_directory.transfer (property_id, from_org, to_org, step, term, lease_until, actor, reason)
+SELECT gen_random_uuid(), g, g + 1, 'done', 1, now(), 'a', 'r' FROM generate_series(1, %(rows)s - 1) g;
 INSERT INTO serai_directory.org_override (org_id, shard_id) SELECT g, 2 FROM generate_series(100, %(rows)s) g;
 INSERT INTO serai_directory.placement_audit (version, actor, reason, action, subject)
 SELECT g, 'a', 'r', 'insert', 'org_override' FROM generate_series(1, %(rows)s) g;

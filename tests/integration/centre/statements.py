@@ -40,10 +40,12 @@ ELSEWHERE: Final = {
     "serai.bench/bench.sql": "of tables that a benchmark makes to measure against",
     "serai.bench/directory.sql": "fills a directory that is measured",
     "serai.bench/seed.sql": "fills a shard that is measured",
+    "serai.app.transfer/forms.sql": "forms, of which a statement for each link is made",
     "serai.app/report_forms.sql": "forms, of which a statement for each collection is made",
 }
 BY_WRITES: Final = {
-    "serai.log/postgres.sql:commit": "run with whole batches, for each collection of the vertical"
+    "serai.log/postgres.sql:commit": "run with whole batches, for each collection of the vertical",
+    "serai.app.transfer/ends.sql:arrive": "run with rows, for each collection of the vertical",
 }
 
 _RETENTION: Final[dict[str, Arguments]] = {
@@ -108,6 +110,24 @@ _OUTLET: Final[dict[str, Arguments]] = {
     "rewind": ([3, ORG], 20),
     "switch_off": (),
 }
+_HELD: Final[dict[str, object]] = {"org": 21, "term": 0, "scope": PLACE}
+"""An organisation that holds a property and is frozen."""
+_SAID: Final[dict[str, object]] = {"at": _NOW.isoformat(), "author": USER, "collection": 1}
+_ARRIVED: Final = {"before": 7, "version": 9, "number": 3, "hash": b""}
+_TRANSFER_ON_A_SHARD: Final[dict[str, Arguments]] = {
+    "standing": {"org": ORG},
+    "claim": {"org": 21, "term": 7},
+    "hold": _HELD,
+    "turn": _HELD,
+    "page": {"org": ORG, "collection": 5, "scope": PLACE, "after": ROW, "limit": 50},
+    "count": {"org": ORG, "collection": 5, "scope": USER},
+    "rows_of": {"org": ORG, "collection": 5, "ids": [ROW, USER]},
+    "buried": {"org": ORG, "collection": 6, "ids": [ROW, USER]},
+    "begin_arrival": {"org": ORG},
+    "end_arrivals": {"org": ORG},
+    "arrived": {**_HELD, **_SAID, **_ARRIVED, "content": ""},
+    "departed": {**_HELD, **_SAID, "transfer": 1, "to": ORG, "content": ""},
+}
 SHARD: Final[dict[str, Arguments]] = {
     "serai.log/postgres.sql:read": ([ORG, ORG], [5, 5], [ROW, uuid7()]),
     "serai.log/postgres.sql:replayed": (ORG, "k77", bytes(32)),
@@ -130,6 +150,8 @@ SHARD: Final[dict[str, Arguments]] = {
     **{f"serai.log/life.sql:{name}": arguments for name, arguments in _LIFE.items()},
     **{f"serai.readers.outlet/outlet.sql:{name}": given for name, given in _OUTLET.items()},
     **{f"serai.readers.move/move.sql:{name}": given for name, given in _MOVE_ON_A_SHARD.items()},
+    **{f"serai.app.transfer/ends.sql:{name}": g for name, g in _TRANSFER_ON_A_SHARD.items()},
+    "serai.log/departures.sql:departed": (ORG, 6, ROW, [PLACE, USER]),
 }
 _MOVE: Final[dict[str, Arguments]] = {
     "claim": {"orgs": [3, 5], "to": 2, "actor": "a", "reason": "r", "lease": 15.0},
@@ -142,9 +164,20 @@ _MOVE: Final[dict[str, Arguments]] = {
     "homed": {"shard": 1, "percent": 10.0, "after": 5, "limit": 10},
     "count_homed": {"shard": 1, "percent": 10.0},
     "emptiest": {"leaving": 1},
+    "transferring": {"orgs": [3, 5]},
     "renew_term": {"orgs": [3, 5], "term": 1, "lease": 15.0},
     "to_sweep": {"grace": 5.0, "without": [], "limit": 50},
     "swept": {"orgs": [3, 5], "term": 1},
+}
+_TRANSFER: Final[dict[str, Arguments]] = {
+    "claim": {"property": PLACE, "from": 3, "to": 5, "actor": "a", "reason": "r", "lease": 15.0},
+    "busy": {"orgs": [3, 5]},
+    "take_over": {"lease": 15.0},
+    "renew": {"transfer": 3, "term": 1, "lease": 15.0},
+    "advance": {"transfer": 3, "term": 1, "before": ["done"], "after": "undone", "rows": 1},
+    "step": {"transfer": 3, "term": 1},
+    "past": {"limit": 50},
+    "past_of": {"org": 3, "limit": 50},
 }
 _DOCTOR_OF_DEVICES: Final[dict[str, Arguments]] = {
     "device": (ORG, DEVICE),
@@ -317,6 +350,7 @@ def _in(file: str, cases: Mapping[str, Arguments]) -> dict[str, Arguments]:
 
 DIRECTORY: Final[dict[str, Arguments]] = {
     **_in("serai.readers.move/move.sql", _MOVE),
+    **_in("serai.app.transfer/records.sql", _TRANSFER),
     **_in("serai.gate/sessions.sql", _SESSIONS),
     **_in("serai.gate/people.sql", _PEOPLE),
     **_in("serai.gate/external.sql", _EXTERNAL),
@@ -357,6 +391,7 @@ WHOLE: Final = {
     "serai.app/shard_facts.sql:here": "as `present`; pages of thousands in order of the key",
     "serai.app/report.sql:not_active": "as `present`; few, by an index of their own",
     "serai.readers.move/move.sql:make_month": "made once; what waits for a month is looked for",
+    "serai.app.transfer/ends.sql:count": "tells once how many rows of a property there are",
     "serai.readers.move/move.sql:count_homed": "a run tells once of how many it is",
 }
 """Statements that are meant to read a table whole."""

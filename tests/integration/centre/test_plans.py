@@ -313,7 +313,8 @@ async def test_no_statement_reads_a_table_whole(
 ):
     arguments, text = {**SHARD, **DIRECTORY}[name], named_statements()[name]
     if isinstance(arguments, Mapping):
-        options = MOVERS if name.startswith("serai.readers.move/") else ""
+        moving = ("serai.readers.move/", "serai.app.transfer/")
+        options = MOVERS if name.startswith(moving) else ""
         read = read_by_a_migrator(full_url, text, arguments, options)
     else:
         connection = await connect(full_url if name in OWNER else request_role.url(full_url))

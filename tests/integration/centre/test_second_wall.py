@@ -141,6 +141,10 @@ async def house(store: PostgresStore, shard_url: str, request_role: RequestRole)
                 "INSERT INTO serai.audit_anchor VALUES (%s, 1, now(), '\\x00')", [desk.org]
             )
             owner.execute("SELECT serai.begin_life(%s)", [desk.org])
+            owner.execute(
+                "INSERT INTO serai.departure VALUES (%s, gen_random_uuid(), 1, 1, 1, now())",
+                [desk.org],
+            )
             owner.execute("SELECT serai.open_channel(%s, 3::smallint, %s)", [desk.org, ORG_SCOPE])
             owner.execute(
                 "INSERT INTO serai.device_past"

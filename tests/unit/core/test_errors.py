@@ -36,6 +36,7 @@ PUBLISHED = {
     "write_too_large": (1023, 413),
     "header_invalid": (1024, 400),
     "body_stalled": (1025, 408),
+    "property_transferred": (1026, 409),
     "unauthenticated": (2001, 401),
     "access_expired": (2002, 401),
     "credentials": (2003, 401),
@@ -60,6 +61,7 @@ PUBLISHED = {
     "rate_limited": (4007, 429),
     "issuer_away": (4008, 503),
     "disk_full": (4009, 503),
+    "property_held": (4010, 503),
     "internal": (5001, 500),
 }
 each_code = pytest.mark.parametrize("code", list(Code), ids=lambda code: code.text)

@@ -89,6 +89,9 @@ FROM serai_directory.move
 WHERE step IN ('copying', 'flipped', 'undoing') AND (%(orgs)s::bigint[] IS NULL OR org_id = ANY (%(orgs)s))
 ORDER BY move_id LIMIT %(limit)s;
 
+-- name: transferring
+SELECT org_id FROM serai_directory.transferring(%(orgs)s) AS t (org_id);
+
 -- name: to_sweep
 SELECT org_id, from_shard, term FROM serai_directory.move
 WHERE step = 'moved' AND NOT swept AND ended_at < clock_timestamp() - make_interval(secs => %(grace)s)

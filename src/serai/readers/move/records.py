@@ -129,6 +129,10 @@ class Records:
             for org, step, source, target, who, gone in rows
         ]
 
+    def transferring(self, orgs: Sequence[int]) -> list[int]:
+        """Return those that take part in a transfer of a property: they are not moved."""
+        return [org for (org,) in self._rows("transferring", orgs=list(orgs))]
+
     def to_sweep(self, grace_seconds: float, without: Sequence[int] = ()) -> list[Claim]:
         """Return moves that ended so long ago and whose old copy is still there, but for copies on
         the shards `without`.

@@ -8,7 +8,7 @@
 -- violates the primary key of serai.row.
 -- The answer has a row for each write:
 --   committed (version) | replayed (version, reply, same_body) | stale | gap (version = expected number)
---   | fenced (version = epoch here, 0 if the organisation is not here; reply = state) | device | gone
+--   | fenced (version = epoch here, 0 if the organisation is not here; reply = state) | device | gone | held
 -- A violated constraint raises and applies nothing: the caller finds the write by halving the batch.
 CREATE FUNCTION serai.commit(
     p_at text, d_org bigint[],
@@ -52,6 +52,7 @@ DECLARE
     head_numbers bigint[];
     head_hashes bytea[];
     head_noting boolean[];
+    head_helds uuid[];
     head_grants bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(d_org)]);
     -- The positions of those that this batch changes.
     changed integer[] := '{}';
@@ -70,11 +71,11 @@ BEGIN
     -- Lock in key order: two processes with overlapping batches wait for each other, never in a ring. What the lock shows is
     -- all that is read of the organisations.
     SELECT array_agg(h.place), array_agg(h.epoch), array_agg(h.state), array_agg(h.version), array_agg(h.audit_number),
-           array_agg(h.audit_hash), array_agg(h.noting)
-    INTO head_places, head_epochs, head_states, head_versions, head_numbers, head_hashes, head_noting
+           array_agg(h.audit_hash), array_agg(h.noting), array_agg(h.held)
+    INTO head_places, head_epochs, head_states, head_versions, head_numbers, head_hashes, head_noting, head_helds
     FROM unnest(d_org) AS d (org_id)
     LEFT JOIN LATERAL (
-        SELECT o.ctid AS place, o.epoch, o.state, o.version, o.audit_number, o.audit_hash, o.noting
+        SELECT o.ctid AS place, o.epoch, o.state, o.version, o.audit_number, o.audit_hash, o.noting, o.held
         FROM serai.org o
         WHERE o.org_id = d.org_id
         FOR NO KEY UPDATE
@@ -92,6 +93,22 @@ BEGIN
         replies[found_one.w] := coalesce(found_one.state, 'moved');
         troubled := true;
     END LOOP;
+
+    -- A property that is being handed over takes no writes but the transfer's, nor does a row that names it.
+    IF cardinality(array_remove(head_helds, NULL)) > 0 THEN
+        FOR found_one IN
+            SELECT DISTINCT o.w
+            FROM unnest(o_write, o_op, o_scope, o_doc) AS o (w, op, scope, doc)
+            WHERE w_via[o.w] <> 'transfer' AND o.op <> 'refuse' AND (
+                o.scope = head_helds[w_head[o.w]]
+                OR o.op <> 'delete' AND strpos(o.doc, head_helds[w_head[o.w]]::text) > 0)
+        LOOP
+            IF outcomes[found_one.w] IS NULL THEN
+                outcomes[found_one.w] := 'held';
+                troubled := true;
+            END IF;
+        END LOOP;
+    END IF;
 
     -- What happened before is not done again: keys by their reply, mutations by the device's number.
     IF 'k' = ANY (w_kind) THEN
@@ -209,7 +226,7 @@ BEGIN
                 SELECT 1
                 FROM unnest(w_org, w_device) WITH ORDINALITY AS earlier (org_id, device_id, w)
                 WHERE earlier.w < later.w AND earlier.org_id = later.org_id AND earlier.device_id = later.device_id
-                  AND (outcomes[earlier.w] IN ('stale', 'gone', 'gap', 'fenced', 'device') OR NOT sames[earlier.w])
+                  AND (outcomes[earlier.w] IN ('stale', 'gone', 'gap', 'fenced', 'device', 'held') OR NOT sames[earlier.w])
             )
         LOOP
             outcomes[found_one.w] := 'stale';
@@ -303,9 +320,10 @@ BEGIN
             OFFSET 0
         ) old
         WHERE o.op = 'delete' AND outcomes[o.w] IS NULL AND x.ctid = old.place;
-        INSERT INTO serai.tombstone (org_id, collection, id, version)
-        SELECT w_org[o.w], o.collection, o.id, versions[o.w]
-        FROM unnest(o_write, o_op, o_collection, o_id) AS o (w, op, collection, id)
+        -- left_with: the row did not end, its property went to another organisation.
+        INSERT INTO serai.tombstone (org_id, collection, id, version, left_with)
+        SELECT w_org[o.w], o.collection, o.id, versions[o.w], CASE WHEN w_via[o.w] = 'transfer' THEN o.scope END
+        FROM unnest(o_write, o_op, o_collection, o_id, o_scope) AS o (w, op, collection, id, scope)
         WHERE o.op = 'delete' AND outcomes[o.w] IS NULL;
     END IF;
     IF 'update' = ANY (o_op) THEN

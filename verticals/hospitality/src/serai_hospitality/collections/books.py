@@ -84,6 +84,7 @@ ACCOUNTS: Final = Collection(
         "active": boolean("May be booked to"),
     },
     unique=(("code",),),
+    natural_key=("code", "kind"),
     example={
         "code": "rooms_transient",
         "name": "Rooms, transient",

@@ -1,0 +1,217 @@
+"""Transfers as an operator asks for them: one property, what it would take, what others left.
+
+Owns the thread of a transfer and its signs of life. Promises that the homes of both organisations
+are looked up after the claim, from when on neither can be moved; that an interrupt undoes what is
+not decided; and that asking what a transfer would take changes nothing. Never touches a row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeVar
+from uuid import UUID
+
+import psycopg
+
+from serai.app.move_run import Interrupted
+from serai.app.operator import operator
+from serai.app.runtime import load_vertical
+from serai.app.settings import Settings
+from serai.app.shard_facts import ShardError, fleet_directory
+from serai.app.transfer.mapping import Mapping
+from serai.app.transfer.reasons import reasons_against
+from serai.app.transfer.records import BUSY, Claim, Past, Records
+from serai.app.transfer.saga import Saga, TransferStats
+from serai.app.transfer.shape import Shape
+from serai.model import Vertical
+from serai.readers.move.link import connect
+from serai.readers.move.records import LEASE_SECONDS
+from serai.shard.directory import Directory
+
+_DECIDED: Final = ("decide", "open", "end grants", "empty", "release", "end", "undo", "let go")
+T = TypeVar("T")
+Progress = Callable[[TransferStats], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A transfer that is asked for: organisations by number."""
+
+    property_id: UUID
+    from_org: int
+    to_org: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Foreseen:
+    """What a transfer would take.
+
+    Attributes:
+        collections: rows of the property, by collection.
+        matched, present, copied: as of `TransferStats`.
+        grants: roles at the property that would end.
+        against: why it could not be done as things are, a sentence each.
+    """
+
+    collections: dict[str, int] = field(default_factory=dict[str, int])
+    matched: dict[str, int] = field(default_factory=dict[str, int])
+    present: dict[str, int] = field(default_factory=dict[str, int])
+    copied: dict[str, int] = field(default_factory=dict[str, int])
+    grants: int = 0
+    against: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class Ended:
+    """Transfers that were ended for others: by number."""
+
+    finished: list[int] = field(default_factory=list[int])
+    undone: list[int] = field(default_factory=list[int])
+
+
+def _nothing(_: TransferStats) -> None:
+    """Tell nobody."""
+
+
+class Runner:
+    """Runs sagas in a thread. Use `async with runner(settings)`."""
+
+    def __init__(self, settings: Settings, directory: Directory) -> None:
+        """Keep the parts."""
+        self._url = settings.directory_url
+        self._directory = directory
+        self._vertical: Vertical = load_vertical(settings.vertical)
+        self._stop = threading.Event()
+
+    async def transfer(self, asked: Asked, progress: Progress = _nothing) -> TransferStats:
+        """Transfer a property.
+
+        Raises:
+            ShardError: it cannot begin now. Untransferable: it was undone; the message says why.
+            LostTurn: somebody else ends it. psycopg.Error: it is undone, or somebody must resume.
+        """
+        who = operator()
+        claim = await asyncio.to_thread(self._claim, asked, who)
+        if isinstance(claim, str):
+            raise ShardError(BUSY[claim])
+        return await self._run(claim, lambda saga: saga.carry(claim), progress)
+
+    async def end_stale(self, progress: Progress = _nothing) -> Ended:
+        """End transfers whose process is gone: finish what is decided, undo the rest."""
+        ended = Ended()
+        while claim := await asyncio.to_thread(self._take_over):
+            over = await self._run(claim, partial(_end, claim), progress)
+            (ended.finished if over else ended.undone).append(claim.transfer_id)
+        return ended
+
+    async def foresee(self, asked: Asked) -> Foreseen:
+        """Return what a transfer would take."""
+        await self._directory.refresh()
+        return await asyncio.to_thread(self._foresee, asked)
+
+    async def past(self, org_id: int | None, limit: int) -> list[Past]:
+        """Return the last transfers, newest first."""
+        return await asyncio.to_thread(self._past, org_id, limit)
+
+    async def _run(self, claim: Claim, work: Callable[[Saga], T], progress: Progress) -> T:
+        # From the claim on neither organisation can be moved.
+        await self._directory.refresh()
+
+        def threaded() -> T:
+            with self._saga(claim, progress) as saga:
+                return work(saga)
+
+        beat = asyncio.create_task(self._beat(claim))
+        task = asyncio.create_task(asyncio.to_thread(threaded))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._stop.set()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+        finally:
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
+
+    async def _beat(self, claim: Claim) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            # The next one may come through; without one, at worst a successor takes over.
+            with contextlib.suppress(psycopg.OperationalError):
+                await asyncio.to_thread(self._renew, claim)
+
+    # ------------------------------------------------------------ in threads
+
+    def _saga(self, claim: Claim, progress: Progress) -> Saga:
+        urls = (self._home(claim.from_org), self._home(claim.to_org))
+        saga: Saga = Saga(
+            self._vertical,
+            (self._url, *urls),
+            step=lambda name: self._at(name, saga.stats, progress),
+        )
+        return saga
+
+    def _home(self, org_id: int) -> str:
+        return self._directory.resolve(org_id).url
+
+    def _at(self, name: str, stats: TransferStats, progress: Progress) -> None:
+        progress(stats)
+        if self._stop.is_set() and not name.startswith(_DECIDED):
+            raise Interrupted
+
+    def _claim(self, asked: Asked, who: str) -> Claim | str:
+        with connect(self._url, name="serai transfer") as conn:
+            return Records(conn).claim(
+                asked.property_id, asked.from_org, asked.to_org, actor=who, reason=asked.reason
+            )
+
+    def _take_over(self) -> Claim | None:
+        with connect(self._url, name="serai transfer") as conn:
+            return Records(conn).take_over()
+
+    def _renew(self, claim: Claim) -> None:
+        with connect(self._url, name="serai transfer") as conn:
+            Records(conn).renew(claim)
+
+    def _past(self, org_id: int | None, limit: int) -> list[Past]:
+        with connect(self._url, name="serai transfer") as conn:
+            return Records(conn).past(org_id, limit)
+
+    def _foresee(self, asked: Asked) -> Foreseen:
+        shape = Shape.of(self._vertical)
+        claim = Claim(0, asked.property_id, asked.from_org, asked.to_org, 0, "", asked.reason)
+        found = Foreseen()
+        with connect(self._url, name="serai transfer") as conn:
+            busy = Records(conn).busy([asked.from_org, asked.to_org])
+        found.against += [BUSY[busy]] if busy else []
+        with self._saga(claim, _nothing) as saga:
+            giver, taker, scope = saga.giver(claim), saga.taker(claim), asked.property_id
+            found.against += reasons_against(shape, giver, taker, claim)
+            if shape.problems:
+                return found
+            counted = {c.name: giver.count(c, scope) for c in shape.own}
+            found.collections = {name: rows for name, rows in counted.items() if rows}
+            mapping = Mapping(shape, giver, taker)
+            mapping.look(scope)
+            found.matched, found.present = mapping.matched, mapping.present
+            found.copied = mapping.copied
+            found.against += mapping.problems
+            found.grants = len(giver.grants(scope, 1_000_000))
+        return found
+
+
+def _end(claim: Claim, saga: Saga) -> bool:
+    return saga.end(claim)
+
+
+@contextlib.asynccontextmanager
+async def runner(settings: Settings) -> AsyncGenerator[Runner]:
+    """Open the directory, and give who runs transfers."""
+    async with fleet_directory(settings) as directory:
+        yield Runner(settings, directory)
