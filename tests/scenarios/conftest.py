@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from scenarios.house import House, a_house
+from scenarios.town import Town, a_town
 
 # Places on a network and small disks are made by root; everybody else runs the rest.
-collect_ignore = [] if os.geteuid() == 0 else ["test_disk_is_full.py", "test_network_is_cut.py"]
+BY_ROOT = (
+    "test_disk_is_full.py",
+    "test_everything_is_restarted.py",
+    "test_mover_is_cut_off.py",
+    "test_network_is_cut.py",
+)
+collect_ignore = [] if os.geteuid() == 0 else [*BY_ROOT]
 
 
 @pytest_asyncio.fixture
@@ -21,3 +29,17 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     os.chmod(tmp_path, 0o755)  # noqa: PTH101, S103 - ruff takes the method of a path for one that waits
     async with a_house(tmp_path) as made:
         yield made
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def built(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    """A town for all scenarios that have lines cut or everything restarted."""
+    async with a_town(tmp_path_factory.mktemp("town")) as made:
+        yield made
+
+
+@pytest.fixture
+def town(built: Town) -> Iterator[Town]:
+    """The town, with this test at its desk."""
+    with built.network.at("desk"):
+        yield built

@@ -36,7 +36,7 @@ from serai.app.settings import Settings
 from serai.core.ids import uuid7
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresSettings
 
-SECONDS = 120.0
+SECONDS = 40.0
 """A bound for everything that is waited for: the machine may be busy."""
 
 

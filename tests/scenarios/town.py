@@ -1,19 +1,20 @@
 """A town: each server on a machine of its own, as far as the network goes.
 
-Owns a directory, two shards, a replica of the first, `serai serve`, and an organisation on each
-shard. The tests sit at a desk that reaches everything and is never cut off. Promises that what is
-stored is read by SQL written here, past everything under test. Never decides what is right.
+Owns a directory, two shards, a replica of the first, `serai serve`, an organisation on each shard,
+and devices. The tests sit at a desk that reaches everything and is never cut off. Promises that
+what is stored is read by SQL written here, past everything under test. Never decides what is right.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import urllib.request
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import aiohttp
@@ -32,8 +33,10 @@ from serai.embedded.postgres import (
     EmbeddedPostgres,
     EmbeddedPostgresSettings,
     EmbeddedReplica,
+    Follows,
 )
-from serai.embedded.postgres.settings import Value
+from serai.shard.directory import Directory
+from serai.shard.enrol import add_replica
 
 PLACES = ("desk", "api", "directory", "shard-1", "shard-2", "replica", "mover")
 SHARDS = ("shard-1", "shard-2")
@@ -75,6 +78,9 @@ class _There(EmbeddedPostgres):
                 connection.execute("select pg_reload_conf()")
 
 
+S = TypeVar("S", bound=_There)
+
+
 class Postgres(_There):
     """A primary at a place."""
 
@@ -92,46 +98,68 @@ class Town:
     server: Server
     houses: list[House]
     inns: list[Inn]
+    replica: Replica
+
+    def shows(self, series: str) -> float | None:
+        """Return what the server's metrics say of a series, asked on its own machine."""
+        with self.network.at("api"):
+            address = f"http://127.0.0.1:{self.server.more['SERAI_METRICS_PORT']}/metrics"
+            with urllib.request.urlopen(address) as answer:
+                lines = answer.read().decode().splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(series)), None)
+
+    def another_server(self) -> Server:
+        """Return a second `serai serve`, not started yet, beside the first one."""
+        more = {**self.server.more, "SERAI_METRICS_PORT": "0"}
+        first = self.server
+        return Server(free_port(), first.home, first.directory_url, more, first.host)
+
+    async def start(self, server: Server) -> None:
+        """Start a server where they are."""
+        with self.network.at("api"):
+            await server.start()
 
     @property
     def directory_url(self) -> str:
         return self.servers["directory"].url("directory")
 
 
-def a_server(network: Network, name: str, **settings: Value) -> Postgres:
-    """Return a server for a place; its data stays over restarts for as long as the folder does."""
-    made = Postgres(Listens(port=free_port(), settings=settings))
-    made.at(network, name)
-    return made
-
-
 @asynccontextmanager
-async def a_town(folder: Path, *, workers: int = 1, **variables: str) -> AsyncGenerator[Town]:
-    """Build it, and serve it."""
+async def a_town(folder: Path) -> AsyncGenerator[Town]:
+    """Build it, and serve it. Whoever goes there is at the desk (`Network.at`)."""
     async with AsyncExitStack() as stack:
         network = stack.enter_context(a_network(*PLACES))
         stack.enter_context(network.at("desk"))
         servers: dict[str, Postgres] = {}
         for name in ("directory", *SHARDS):
-            settings = Listens(data_dir=folder / name, port=free_port())
-            servers[name] = Postgres(settings)
-            servers[name].at(network, name)
-            stack.push_async_callback(servers[name].stop)
-            await servers[name].start()
-            await servers[name].create_database(name)
+            server = Postgres(Listens(data_dir=folder / name, port=free_port()))
+            servers[name] = await _started(stack, server, network, name)
+            await server.create_database(name)
         directory = servers["directory"].url("directory")
         urls = [(name, servers[name].url(name)) for name in SHARDS]
         await prepare_fleet(Settings(directory_url=directory), urls)
+        follows = Follows(servers[SHARDS[0]].url(), "copy_1")
+        copy = Replica(follows, Listens(data_dir=folder / "replica", port=free_port()))
+        replica = await _started(stack, copy, network, "replica")
+        async with await Directory.open(directory) as known:
+            url, shard = replica.url(SHARDS[0]), known.shards[0]
+            await add_replica(known, shard.id, "copy-1", url, actor="t", reason="t")
         inns = [await make_inn(directory, f"inn-{n}") for n in range(2)]
-        more = {"SERAI_HOST": "0.0.0.0", "SERAI_WORKERS": str(workers), **variables}  # noqa: S104 - of a network that nobody else is in
-        host = network["api"].address
-        server = Server(free_port(), folder, directory, more, host)
+        more = {"SERAI_HOST": "0.0.0.0", "SERAI_METRICS_PORT": str(free_port())}  # noqa: S104 - of a network that nobody else is in
+        api = Server(free_port(), folder, directory, more, network["api"].address)
         with network.at("api"):
-            await server.start()
-        stack.push_async_callback(_stopped, server)
-        houses = [await _house(servers, server, inn) for inn in inns]
+            await api.start()
+        stack.push_async_callback(_stopped, api)
+        houses = [await _house(servers, api, inn) for inn in inns]
         assert [house.shard for house in houses] == list(SHARDS)
-        yield Town(network, servers, server, houses, inns)
+        yield Town(network, servers, api, houses, inns, replica)
+
+
+async def _started(stack: AsyncExitStack, server: S, network: Network, name: str) -> S:
+    server.at(network, name)
+    stack.push_async_callback(server.stop)
+    await server.start()
+    return server
 
 
 async def _stopped(server: Server) -> None:

@@ -65,6 +65,16 @@ class Doorbell:
         self._rung.clear()
         return True
 
+    async def answers(self, seconds: float) -> bool:
+        """Tell whether a new connection is to be had within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                connection = await self._connect()
+        except (SeraiError, TimeoutError):
+            return False
+        connection.terminate()
+        return True
+
     async def listen(self) -> None:
         """Listen for ever."""
         pause = RETRY_SECONDS_MIN

@@ -4,7 +4,8 @@ Owns the copy and when it is read: at a poll, at the doorbell, and when somebody
 shard said that an organisation is not there. Promises that a copy is whole or a move further, never
 half of one; that many who ask at once cost the directory one or two reads; that the doorbell only
 makes it sooner, for the poll finds all that it would have told; and that a directory which is down
-leaves the copy as it is. Never trusts the copy for safety: the shard's own fence does that.
+leaves the copy as it is, and one which falls silent is found out in seconds. Never trusts the copy
+for safety: the shard's own fence does that.
 
 The copy follows the directory's version. The last changes are taken from its audit; anything but
 moved organisations, or a version that is too far behind, is read whole.
@@ -18,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from serai.core.errors import SeraiError
-from serai.shard.connection import Connection, Record
+from serai.core.limits import REQUEST_DEADLINE_SECONDS
+from serai.shard.connection import Connection, Record, unavailable
 from serai.shard.doorbell import Doorbell
 from serai.shard.placement import Placement, ReplicaRef, ShardRef
 from serai.shard.pools import PinnedPool
@@ -30,6 +32,10 @@ CHANGES_MAX: Final = 1_000
 CHANNEL: Final = "serai_placement"
 RINGS_APART_SECONDS: Final = 0.005
 """A fleet that moves a thousand organisations a second rings as often; reads are this far apart."""
+ANSWER_SECONDS_MAX: Final = 3.0
+"""For the directory to say its version. It is asked each second, and whoever waits for it is told
+then that it is away: connections into a network that swallows packets would stay for hours."""
+PROBE_SECONDS_MAX: Final = 1.0
 
 _SQL: Final = load_queries("serai.shard", "directory.sql")
 
@@ -65,6 +71,8 @@ class Follower:
         self.stats = FollowStats()
         self._changed = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._now = asyncio.get_running_loop().time
+        self._heard_at = self._now()
         self._asked = 0
         self._answered = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,20 +117,36 @@ class Follower:
     async def _read(self) -> None:
         before = self.placement.version
         try:
-            async with self._pool.connection() as c:
-                await self._catch_up(c)
-        except SeraiError:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX) as patience:
+                async with self._pool.connection() as c:
+                    version: int = await c.fetchval(_SQL["version"])
+                    # It is there: a large placement may take its time.
+                    patience.reschedule(self._now() + REQUEST_DEADLINE_SECONDS)
+                    await self._catch_up(c, version)
+        except (SeraiError, TimeoutError) as error:
             self.stats.refresh_failures += 1
             self.stale = True
-            raise
+            await self._give_up_a_silent_one()
+            raise error if isinstance(error, SeraiError) else unavailable() from error
+        self._heard_at = self._now()
         self.stale = False
         self.stats.refreshes += 1
         if self.placement.version != before:
             self._changed.set()
             self._changed = asyncio.Event()
 
-    async def _catch_up(self, c: Connection) -> None:
-        version: int = await c.fetchval(_SQL["version"])
+    async def _give_up_a_silent_one(self) -> None:
+        """End every connection to a directory that has not answered for a while and answers no new
+        one either: whoever waits for it waits for nothing. One that is only busy is left alone.
+        """
+        if self._now() - self._heard_at < ANSWER_SECONDS_MAX:
+            return
+        if not await self.bell.answers(PROBE_SECONDS_MAX):
+            self._pool.suspend()
+            self._pool.resume()
+        self._heard_at = self._now()
+
+    async def _catch_up(self, c: Connection, version: int) -> None:
         behind = version - self.placement.version
         if behind == 0:
             return
