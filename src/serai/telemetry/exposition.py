@@ -7,6 +7,7 @@ that label values are escaped. Never knows where the numbers come from.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -55,6 +56,9 @@ def _braced(pairs: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
+    if math.isinf(value):
+        # The lag of a replica that was never seen to follow.
+        return "+Inf" if value > 0 else "-Inf"
     # A cell that was set may hold an int.
     whole = int(value)
     return str(whole) if whole == value else repr(value)
