@@ -36,7 +36,7 @@ from serai.app.settings import Settings
 from serai.core.ids import uuid7
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresSettings
 
-SECONDS = 40.0
+SECONDS = 120.0
 """A bound for everything that is waited for: the machine may be busy."""
 
 
@@ -188,8 +188,13 @@ class House:
         """Ask again until PostgreSQL has recovered and answers."""
         async with asyncio.timeout(SECONDS):
             while True:
+                # Not in a thread: an older one may be at another place of a network.
                 with contextlib.suppress(psycopg.OperationalError):
-                    return await asyncio.to_thread(self.sql, text, *values)
+                    async with await psycopg.AsyncConnection.connect(
+                        self.postgres.url(self.shard)
+                    ) as connection:
+                        found = await connection.execute(text.encode(), values)
+                        return await found.fetchall()
 
 
 @asynccontextmanager
