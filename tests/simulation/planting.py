@@ -23,7 +23,8 @@ class Bug:
     """A defect: what stands in the place of `owner.name`, made from what stood there.
 
     `breaks` is the promise by which it must be found, `first` the seed at which the search begins:
-    for a rare one, not far below a seed that was known to show it, which saves time.
+    for a rare one, not far below a seed that was known to show it, which saves time. `fleet`: it
+    takes several shards.
     """
 
     owner: Any
@@ -31,6 +32,7 @@ class Bug:
     make: Any
     breaks: str
     first: int = 0
+    fleet: bool = False
 
 
 @contextmanager
@@ -47,10 +49,11 @@ def planted(bug: Bug) -> Generator[None]:
 def assert_found(bug: Bug) -> None:
     """Show that some seed finds the defect by its promise, and passes without it."""
     with planted(bug):
-        results = map(simulate, range(bug.first, bug.first + SEEDS_MAX))
+        seeds = range(bug.first, bug.first + SEEDS_MAX)
+        results = (simulate(seed, fleet=bug.fleet) for seed in seeds)
         found = next((result for result in results if _names(bug.breaks, result)), None)
     assert found is not None, f"{SEEDS_MAX} seeds did not find: {bug.make.__doc__}"
-    assert not simulate(found.seed).broken
+    assert not simulate(found.seed, fleet=bug.fleet).broken
 
 
 def _names(promise: str, result: Result) -> bool:

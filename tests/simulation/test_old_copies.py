@@ -21,13 +21,14 @@ from uuid import UUID
 from serai.adapters.memory import MemoryStore
 from serai.client import Pace, SyncClient
 from serai.model.fields import Value
+from serai.testing.simulation.callers import ORG
 from serai.testing.simulation.history import History
 from serai.testing.simulation.hotel import COLLECTIONS, HOTEL
 from serai.testing.simulation.loop import VirtualClock, run
 from serai.testing.simulation.network import Link
 from serai.testing.simulation.office import Office
 from serai.testing.simulation.result import scratch
-from serai.testing.simulation.server import ORG, Exchange, Server
+from serai.testing.simulation.server import Exchange, Server, Setting
 from serai.testing.simulation.trace import Trace
 from serai.testing.simulation.weather import CALM, draw
 
@@ -115,7 +116,8 @@ async def live(seed: int, folder: Path) -> tuple[list[str], Counter[str]]:
         """The oracle of answers is another test's."""
 
     few = replace(CALM, writes=random.choice((1, 2, 64)))
-    server = Server(HOTEL, trace, random, few, clock, history.record, unwatched)
+    server = Server(Setting(HOTEL, trace, random, few, clock, history.record, unwatched))
+    server.start()
     office = Office(server, history, trace, random)
     await server.durable.create_org(ORG)
     await office.furnish([])

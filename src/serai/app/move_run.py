@@ -1,6 +1,6 @@
-"""One run of moves: a queue of batches, threads that take them, signs of life.
+"""One run of moves: a queue of batches, movers that take them, signs of life.
 
-Owns the threads and their connections. Promises that a batch which fails is halved until the
+Owns the order of a run. Promises that a batch which fails is halved until the
 organisation that it fails on is alone, and that an interrupt undoes what has not flipped. Never
 changes a row of an organisation.
 """
@@ -13,15 +13,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import psycopg
 
 from serai.app.move_leftovers import SWEEP_GRACE_SECONDS, Leftovers, in_turn
-from serai.readers.move import Claim, LostTurn, Mover, MoveStats, Records, Unmovable
-from serai.readers.move.link import connect
+from serai.readers.move import Claim, LostTurn, Mover, MoveStats, Unmovable
+from serai.readers.move.ports import MoveReach, MoveRecords
 from serai.readers.move.records import LEASE_SECONDS
 from serai.shard.placement import ShardRef
 
@@ -85,8 +84,20 @@ class MoveReport:
 Progress = Callable[[MoveReport], None]
 
 
+class Hands(MoveReach, Protocol):
+    """Those who do the work of a run; `serai.app.move_hands.ThreadHands` are the ones that run."""
+
+    async def call(self, work: Callable[..., T], *args: object) -> T:
+        """Run `work` where the calls of a mover may wait."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        ...
+
+
 class MoveRun:
-    """One run: threads that take batches, each with a mover of its own.
+    """One run: hands that take batches, each with a mover of its own.
 
     Attributes:
         report: what it has done so far.
@@ -99,24 +110,21 @@ class MoveRun:
 
     def __init__(
         self,
-        directory_url: str,
+        hands: Hands,
         shards: Sequence[ShardRef],
         options: MoveOptions,
         progress: Progress,
     ) -> None:
-        """Start no thread yet."""
+        """Start nothing yet."""
         self.report = MoveReport()
         self.refs = {ref.id: ref for ref in shards}
         self.actor = self.reason = "not given"
-        self._directory = directory_url
+        self._hands = hands
         self.options, self.progress = options, progress
         self.left = Leftovers(self)
-        self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix="serai move")
         self._stop = threading.Event()
         self.lock = threading.Lock()
         self._active: set[Claim] = set()
-        self._local = threading.local()
-        self._closing = contextlib.ExitStack()
         self._began = time.monotonic()
 
     @contextlib.asynccontextmanager
@@ -129,8 +137,7 @@ class MoveRun:
             self._stop.set()
             beat.cancel()
             await asyncio.gather(beat, return_exceptions=True)
-            await asyncio.to_thread(self._threads.shutdown)
-            self._closing.close()
+            await self._hands.close()
             self.report.seconds = time.monotonic() - self._began
 
     async def move(self, orgs: Sequence[int], target: ShardRef) -> None:
@@ -153,10 +160,10 @@ class MoveRun:
         await in_turn(work, min(self.options.workers, len(waiting)))
 
     async def call(self, work: Callable[..., T], *args: object) -> T:
-        """Run `work` in a thread of the run."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        """Run `work` in a hand of the run."""
+        return await self._hands.call(work, *args)
 
-    # ------------------------------------------------------------ in threads
+    # ------------------------------------------------------------ in hands
 
     def _move(self, batch: Sequence[int], target: ShardRef) -> list[Sequence[int]]:
         """Move a batch; return its halves if it failed as a whole."""
@@ -214,25 +221,13 @@ class MoveRun:
             with self.lock:
                 self._active.discard(claim)
 
-    @contextlib.contextmanager
-    def records(self) -> Generator[Records]:
-        """Lend this thread's connection to the record of moves."""
-        conn = self._local.__dict__.get("directory")
-        if conn is None or conn.closed:
-            conn = self._local.directory = connect(self._directory)
-            self._closing.callback(conn.close)
-        yield Records(conn)
+    def records(self) -> contextlib.AbstractContextManager[MoveRecords]:
+        """Lend this hand's way to the record of moves."""
+        return self._hands.records()
 
     def mover(self, source: int, target: int) -> Mover:
-        """Return this thread's mover between the two shards."""
-        movers: dict[tuple[int, int], Mover] = self._local.__dict__.setdefault("movers", {})
-        mover = movers.get((source, target))
-        if mover is None:
-            urls = self.refs[source].url, self.refs[target].url
-            mover = movers[source, target] = Mover(self._directory, *urls, step=self._step)
-            with self.lock:
-                self._closing.enter_context(mover)
-        return mover
+        """Return this hand's mover between the two shards."""
+        return Mover(self._hands.places(source, target), step=self._step)
 
     def _step(self, name: str) -> None:
         if self._stop.is_set() and name.startswith(_INTERRUPTIBLE):

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from serai.app.move_hands import ThreadHands
 from serai.app.move_run import MoveOptions, MoveReport, MoveRun, Progress
 from serai.app.operator import operator
 from serai.app.settings import Settings
@@ -182,7 +183,8 @@ def _emptiest(settings: Settings, leaving: ShardRef) -> int:
 @contextlib.asynccontextmanager
 async def _run(settings: Settings, order: Order) -> AsyncGenerator[tuple[Directory, MoveRun]]:
     async with fleet_directory(settings) as directory:
-        run = MoveRun(settings.directory_url, directory.shards, order.options, order.progress)
+        hands = ThreadHands(settings.directory_url, directory.shards, order.options.workers)
+        run = MoveRun(hands, directory.shards, order.options, order.progress)
         run.actor, run.reason = operator(), order.reason
         async with run.alive():
             yield directory, run

@@ -13,6 +13,7 @@ import time
 
 import msgspec
 
+from serai.app.move_hands import ThreadHands
 from serai.app.move_run import MoveOptions, MoveRun
 from serai.shard.directory import Directory
 
@@ -29,7 +30,8 @@ async def main(url: str, batch: int, workers: int) -> None:
     options = MoveOptions(batch=batch, workers=workers, grace_seconds=0)
     async with await Directory.open(url) as directory:
         shards = {ref.name: ref for ref in directory.shards}
-        run = MoveRun(url, directory.shards, options, lambda _: None)
+        hands = ThreadHands(url, directory.shards, workers)
+        run = MoveRun(hands, directory.shards, options, lambda _: None)
         async with run.alive():
             print("ready", flush=True)  # noqa: T201 - its answer
             while line := await asyncio.to_thread(sys.stdin.readline):

@@ -467,7 +467,8 @@ class Coalescer:
             return self._again(waiting)
         self._epochs.pop(org_id, None)
         if code is Code.ORG_FROZEN:
-            now = perf_counter()
+            # By the loop's clock, as the wait itself.
+            now = asyncio.get_running_loop().time()
             waiting.frozen_since = waiting.frozen_since or now
             if now - waiting.frozen_since < FREEZE_WAIT_SECONDS_MAX:
                 self._freezes.watch(org_id)

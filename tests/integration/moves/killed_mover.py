@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from serai.readers.move import Mover, Records, Unmovable
+from serai.readers.move import Mover, Places, Records, Unmovable
 from serai.readers.move.link import connect
 
 directory, source, target, org, target_id, last, *fault = sys.argv[1:]
@@ -26,6 +26,6 @@ def step(name: str) -> None:
 with connect(directory) as conn:
     records = Records(conn)
     (claim,) = records.claim([int(org)], int(target_id), actor="test", reason="to die")
-    with Mover(directory, source, target, step=step) as mover:
+    with Mover(Places(directory, source, target), step=step) as mover:
         mover.move(claim)
 sys.exit("it lived")

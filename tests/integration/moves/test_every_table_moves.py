@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from integration.moves.street import Fleet, House
-from serai.readers.move import Mover, Records
+from serai.readers.move import Mover, Places, Records
 from serai.readers.move.link import connect
 
 LATER = """
@@ -66,7 +66,8 @@ async def test_a_table_that_is_added_later_moves_and_what_is_written_to_it_meanw
                 ):
                     fleet.sql(home, f"{change} AND org_id = %s", house.org_id)
 
-        with Mover(fleet.directory, fleet.url(home), fleet.url(other(home)), step=step) as mover:
+        places = Places(fleet.directory, fleet.url(home), fleet.url(other(home)))
+        with Mover(places, step=step) as mover:
             mover.move(claim)
         assert fleet.sql(
             other(home),
@@ -137,7 +138,8 @@ async def swap_under(fleet: Fleet, house: House, claim, codes) -> None:
             asyncio.run_coroutine_threadsafe(swap(), loop).result()
 
     def move() -> None:
-        with Mover(fleet.directory, fleet.url(home), fleet.url(other(home)), step=step) as mover:
+        places = Places(fleet.directory, fleet.url(home), fleet.url(other(home)))
+        with Mover(places, step=step) as mover:
             mover.move(claim)
 
     await asyncio.to_thread(move)

@@ -15,7 +15,7 @@ from integration.moves.dead import kill_mover, other
 from integration.moves.street import AT_ONCE, Fleet, House
 from serai.app.moving import Order, resume_moves
 from serai.core.errors import Code, SeraiError
-from serai.readers.move import STATES, LostTurn, Mover, Records, Step, Writes
+from serai.readers.move import STATES, LostTurn, Mover, Places, Records, Step, Writes
 from serai.readers.move.link import connect
 
 BEFORE_THE_FLIP = (
@@ -144,7 +144,8 @@ async def test_a_mover_that_wakes_after_its_turn_changes_nothing(
             (claim,) = Records(conn).claim(
                 [house.org_id], shard_ids[other(home)], actor="zombie", reason="-"
             )
-        with Mover(fleet.directory, fleet.url(home), fleet.url(other(home)), step=step) as mover:
+        places = Places(fleet.directory, fleet.url(home), fleet.url(other(home)))
+        with Mover(places, step=step) as mover:
             mover.move(claim)
 
     task = asyncio.create_task(asyncio.to_thread(zombie))

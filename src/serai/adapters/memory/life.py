@@ -1,7 +1,8 @@
 """The life of logs in memory: the reference for `serai.ports.life.LifeStore`.
 
-Owns the simplest code that gives its guarantees: lists that are gone through. Never awaits, so each
-call is atomic.
+Owns the simplest code that gives its guarantees: lists that are gone through. What is frozen, or
+lives elsewhere, is left alone as the functions of the schema do. Never awaits, so each call is
+atomic.
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ from uuid import UUID
 from msgspec import structs
 
 from serai.core.channels import Channel, contains
+from serai.core.errors import Code, SeraiError
 from serai.core.ids import ALL_SCOPES
-from serai.core.limits import PAGE_BYTES_MAX
-from serai.core.token import Position
-from serai.ports.life import Block, Life, LogKey, Mark, Part, PartRows, RowText, SegmentPage
+from serai.ports.life import Block, Life, LogKey, Mark, Part, PartRows, RowText
 from serai.ports.store import LogEntry
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class KeptLife:
     due_at: datetime | None = None
     due: bool = True
     parts: list[KeptPart] = field(default_factory=list["KeptPart"])
+
+    def copied(self) -> KeptLife:
+        """Return the same in a list of its own."""
+        return replace(self, parts=list(self.parts))
 
 
 class MemoryLifeStore:
@@ -106,6 +110,11 @@ class MemoryLifeStore:
         """Begin a life, or begin it anew."""
         org = self._organisations[org_id]
         old, fresh = org.life, KeptLife(org.head.epoch)
+        if org.head.state != "active":
+            org.life = None if old is None else replace(old, parts=[])
+            life = await self.life(org_id)
+            assert life is not None, "it is here"
+            return life
         if old is not None and old.epoch == fresh.epoch:
             fresh.marks, fresh.folded, fresh.fold_from = old.marks, old.folded, old.fold_from
         elif old is not None:
@@ -119,8 +128,10 @@ class MemoryLifeStore:
         self, org_id: int, marks: Sequence[Mark], fold_from: int, due_at: datetime | None
     ) -> None:
         """End a look."""
-        kept = self._kept(org_id)
-        kept.marks, kept.fold_from, kept.due_at, kept.due = tuple(marks), fold_from, due_at, False
+        kept = self._organisations[org_id].life
+        if kept is not None:
+            kept.marks, kept.fold_from = tuple(marks), fold_from
+            kept.due_at, kept.due = due_at, False
 
     async def log_keys(self, org_id: int, after: int, *, limit: int) -> list[LogKey]:
         """Return the first changes above a version."""
@@ -130,7 +141,10 @@ class MemoryLifeStore:
 
     async def fold(self, org_id: int, first: int, last: int) -> int:
         """Make one version of several."""
-        org, kept = self._organisations[org_id], self._kept(org_id)
+        org = self._organisations[org_id]
+        kept = org.life
+        if kept is None or org.head.state != "active":
+            raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
         assert first <= last <= org.head.version, "versions that are there"
         inside = [e for e in org.log if first <= e.version <= last]
         final = {(e.collection, e.id): e for e in inside}
@@ -144,12 +158,14 @@ class MemoryLifeStore:
     async def raise_floor(self, org_id: int, floor: int) -> None:
         """Let deltas begin at this version."""
         org = self._organisations[org_id]
-        if org.head.floor < floor <= org.head.version:
+        if org.head.state == "active" and org.head.floor < floor <= org.head.version:
             org.head = replace(org.head, floor=floor)
 
     async def prune(self, org_id: int, *, limit: int) -> int:
         """Delete changes at or below the floor."""
         org = self._organisations[org_id]
+        if org.head.state != "active":
+            return 0
         gone = len([e for e in org.log if e.version <= org.head.floor][:limit])
         org.log = org.log[gone:]
         return gone
@@ -165,7 +181,10 @@ class MemoryLifeStore:
 
     async def open_channel(self, org_id: int, channel: Channel) -> None:
         """Begin the segments of a channel."""
-        org, kept = self._organisations[org_id], self._kept(org_id)
+        org = self._organisations[org_id]
+        kept = org.life
+        if kept is None or org.head.state != "active":
+            return
         if not await self.opened(org_id, [channel]):
             part, end = Part(channel, _NO_UUID, ALL_SCOPES), Block(ALL_SCOPES, 0, 0, None)
             head = org.head
@@ -173,14 +192,18 @@ class MemoryLifeStore:
 
     async def opened(self, org_id: int, channels: Sequence[Channel]) -> set[Channel]:
         """Return which of these channels have segments."""
-        return {p.part.channel for p in self._kept(org_id).parts} & {*channels}
+        return {p.part.channel for p in self._parts(org_id)} & {*channels}
 
     async def advance(
         self, org_id: int, since: int, through: int, touched: Sequence[LogKey]
     ) -> bool:
         """Let segments be right as of `through`, but for what was touched."""
-        kept = self._kept(org_id)
-        if kept.sealed != since or 0 <= since < self._organisations[org_id].head.floor:
+        kept = self._organisations[org_id].life
+        if (
+            kept is None
+            or kept.sealed != since
+            or 0 <= since < self._organisations[org_id].head.floor
+        ):
             return False
         kept.sealed = through
         kept.parts = [
@@ -193,7 +216,7 @@ class MemoryLifeStore:
 
     async def stale(self, org_id: int, *, limit: int) -> list[Part]:
         """Return parts that are behind or to be looked at again."""
-        return [p.part for p in self._kept(org_id).parts if p.stale][:limit]
+        return [p.part for p in self._parts(org_id) if p.stale][:limit]
 
     async def part_rows(self, org_id: int, part: Part, *, limit: int) -> PartRows | None:
         """Return the first rows of a part, with the position of that moment."""
@@ -206,9 +229,9 @@ class MemoryLifeStore:
         self, org_id: int, part: Part, at: PartRows, blocks: Sequence[Block], *, again: bool
     ) -> bool:
         """Put blocks in the place of a part."""
-        kept = self._kept(org_id)
-        known = any(p.part == part for p in kept.parts)
-        if kept.epoch != at.epoch or not known or blocks[-1].last != part.last:
+        kept = self._organisations[org_id].life
+        known = any(p.part == part for p in self._parts(org_id))
+        if kept is None or kept.epoch != at.epoch or not known or blocks[-1].last != part.last:
             return False
         kept.parts = [p for p in kept.parts if p.part != part]
         after, behind = part.after, at.version < kept.sealed
@@ -219,50 +242,16 @@ class MemoryLifeStore:
             after = block.last
         return True
 
-    def _kept(self, org_id: int) -> KeptLife:
+    def _parts(self, org_id: int) -> list[KeptPart]:
         kept = self._organisations[org_id].life
-        assert kept is not None, "its life has begun"
-        return kept
-
-
-def segment_page(
-    org: Organisation, channel: Channel, after: UUID | None, at: Position, rows: int
-) -> SegmentPage | None:
-    """Return a stretch of a channel from its segments; see `Store.segment_page`."""
-    kept = org.life
-    if kept is None or (at.epoch, kept.epoch) != (org.head.epoch, org.head.epoch):
-        return None
-    cursor = start = after or _NO_UUID
-    found: list[KeptPart] = []
-    since = at.version
-    for each in sorted(kept.parts, key=lambda p: p.part.last):
-        if each.part.channel != channel or each.part.last <= cursor:
-            continue
-        version = each.version if each.stale else max(each.version, kept.sealed)
-        joins = each.part.after == found[-1].part.last if found else each.part.after <= cursor
-        taken = [p.block for p in (*found, each)]
-        full = sum(b.rows for b in taken) > rows or sum(b.size for b in taken) > PAGE_BYTES_MAX
-        if not joins or full or each.block.body is None or version > at.version:
-            break
-        start = start if found else each.part.after
-        since = min(since, version)
-        found.append(each)
-    if not found or org.head.floor > since or kept.folded > max(since, at.version):
-        return None
-    inside = Part(channel, start, found[-1].part.last)
-    changes = {
-        e.id: e.change
-        for e in org.log
-        if since < e.version <= at.version and _holds(inside, e.scope, e.collection, e.id)
-    }
-    return SegmentPage([p.block for p in found], [*changes.values()])
+        return [] if kept is None else kept.parts
 
 
 def _rows(org: Organisation, part: Part) -> list[RowText]:
     return [
         RowText(key[1], change_text("insert", key[1], row.version, row.doc))
         for key, row in sorted(org.rows.items())
-        if _holds(part, row.scope, key[0], key[1])
+        if holds(part, row.scope, key[0], key[1])
     ]
 
 
@@ -272,14 +261,15 @@ def change_text(action: str, row_id: UUID, version: int, doc: str | None) -> str
     return f'{{"id":"{row_id}","action":"{action}","version":{version}{data}}}'
 
 
-def _holds(part: Part, scope: UUID, collection: int, row_id: UUID) -> bool:
+def holds(part: Part, scope: UUID, collection: int, row_id: UUID) -> bool:
+    """Tell whether a row is in a part."""
     place, number = part.channel
     inside = number == collection and contains({place: 1 << number}, scope, collection)
     return inside and part.after < row_id <= part.last
 
 
 def _touches(key: LogKey, kept: KeptPart) -> bool:
-    return key.version > kept.version and _holds(kept.part, key.scope, key.collection, key.id)
+    return key.version > kept.version and holds(kept.part, key.scope, key.collection, key.id)
 
 
 def _under(version: int, entry: LogEntry) -> LogEntry:

@@ -8,7 +8,6 @@ Never does I/O; a call is atomic because it never awaits.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -17,8 +16,9 @@ from uuid import UUID
 import msgspec
 
 from serai.adapters.memory.constraints import violation
-from serai.adapters.memory.life import KeptLife, MemoryLifeStore, change_text, segment_page
+from serai.adapters.memory.life import KeptLife, MemoryLifeStore, change_text
 from serai.adapters.memory.listing import listed
+from serai.adapters.memory.segments import segment_page
 from serai.core.channels import Channel, contains
 from serai.core.clock import Clock, SystemClock, timestamp_text
 from serai.core.errors import Code
@@ -58,7 +58,7 @@ _HALTS: Final = (Stale, Gap, Fenced, Failed)
 
 @dataclass(slots=True)
 class Organisation:
-    """All that is kept of one organisation."""
+    """All that is kept of one organisation. `term`: of the mover whose turn it is."""
 
     head: Head
     rows: dict[tuple[int, UUID], StoredRow] = field(
@@ -74,6 +74,23 @@ class Organisation:
     refusals: list[StoredRefusal] = field(default_factory=list[StoredRefusal])
     audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
     life: KeptLife | None = None
+    term: int = 0
+
+    def copied(self) -> Organisation:
+        """Return the same state in containers of its own; what is in them never changes."""
+        return Organisation(
+            head=self.head,
+            rows=dict(self.rows),
+            gone=set(self.gone),
+            log=list(self.log),
+            replies=dict(self.replies),
+            devices=dict(self.devices),
+            past=dict(self.past),
+            refusals=list(self.refusals),
+            audit=list(self.audit),
+            life=None if self.life is None else self.life.copied(),
+            term=self.term,
+        )
 
 
 class MemoryStore:
@@ -95,11 +112,11 @@ class MemoryStore:
 
     def snapshot(self) -> dict[int, Organisation]:
         """Return a copy of the durable state, for `restore`."""
-        return copy.deepcopy(self.organisations)
+        return {org_id: each.copied() for org_id, each in self.organisations.items()}
 
     def restore(self, state: dict[int, Organisation]) -> None:
         """Go back to a snapshot, as after a restore from a backup: the epoch rises."""
-        self.organisations = copy.deepcopy(state)
+        self.organisations = {org_id: each.copied() for org_id, each in state.items()}
         for each in self.organisations.values():
             each.head = replace(each.head, epoch=each.head.epoch + 1)
 

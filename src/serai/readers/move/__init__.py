@@ -10,6 +10,7 @@ number is used twice. Never runs on the path of a request.
 from serai.readers.move.ends import Source, Target
 from serai.readers.move.link import LostTurn, Unmovable
 from serai.readers.move.mover import Mover, MoveStats
+from serai.readers.move.reach import Places
 from serai.readers.move.records import Claim, Records
 from serai.readers.move.states import STATES, Step, Writes, course, writes
 
@@ -19,6 +20,7 @@ __all__ = [
     "LostTurn",
     "MoveStats",
     "Mover",
+    "Places",
     "Records",
     "Source",
     "Step",

@@ -17,10 +17,9 @@ from typing import Final, Self
 
 import psycopg
 
-from serai.readers.move.copying import copy
-from serai.readers.move.ends import Source, Target
-from serai.readers.move.link import Conn, LostTurn, Mark, Unmovable, connect
-from serai.readers.move.records import Claim, Records
+from serai.readers.move.link import LostTurn, Mark, Unmovable
+from serai.readers.move.ports import MoveEnd, MovePlaces
+from serai.readers.move.records import Claim
 from serai.readers.move.states import Course, Step, course
 
 _log = logging.getLogger(__name__)
@@ -48,23 +47,13 @@ class Mover:
     """Moves between two shards. Use as a context manager; one thread at a time.
 
     Args:
-        directory, source, target: URLs, as their owners.
+        places: the two shards and the record of moves.
         step: is called with the name of each step before it begins.
     """
 
-    def __init__(
-        self,
-        directory: str,
-        source: str,
-        target: str,
-        *,
-        step: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        """Keep the addresses; connections are opened on first use and again after a loss."""
-        self._urls = {"directory": directory, "source": source, "target": target}
-        self._conns: dict[str, Conn] = {}
-        self._from: Source | None = None
-        self._to: Target | None = None
+    def __init__(self, places: MovePlaces, *, step: Callable[[str], None] = lambda _: None) -> None:
+        """Keep the parts; nothing is asked yet."""
+        self._at = places
         self._step = step
 
     def __enter__(self) -> Self:
@@ -76,9 +65,7 @@ class Mover:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for conn in self._conns.values():
-            conn.close()
-        self._conns.clear()
+        self._at.close()
 
     def move(self, claim: Claim) -> MoveStats:
         """Move a claimed batch. After an error it is undone, unless somebody else has it or nobody
@@ -106,8 +93,8 @@ class Mover:
             LostTurn: somebody else has taken it over. psycopg.OperationalError: an end is away.
         """
         self._step("claim ends")
-        self._source.claim(claim.orgs, claim.term, home=True)
-        self._target.claim(claim.orgs, claim.term, home=False)
+        self._at.source.claim(claim.orgs, claim.term, home=True)
+        self._at.target.claim(claim.orgs, claim.term, home=False)
         match course(claim.step):
             case Course.UNDO:
                 self.undo(claim)
@@ -126,64 +113,65 @@ class Mover:
         """
         orgs, term = claim.orgs, claim.term
         self._step("undo")
-        self._records.advance(claim, (Step.COPYING, Step.UNDOING), Step.UNDOING)
+        self._at.records.advance(claim, (Step.COPYING, Step.UNDOING), Step.UNDOING)
         self._step("thaw")
-        self._change_those(self._source, claim, "frozen", "active")
-        self._source.rest(orgs, term)
+        self._change_those(self._at.source, claim, "frozen", "active")
+        self._at.source.rest(orgs, term)
         self._step("clear")
-        self._change_those(self._target, claim, "frozen", "moved")
-        self._target.sweep(orgs, term)
+        self._change_those(self._at.target, claim, "frozen", "moved")
+        self._at.target.sweep(orgs, term)
         self._step("undone")
-        self._records.advance(claim, (Step.UNDOING,), Step.UNDONE)
+        self._at.records.advance(claim, (Step.UNDOING,), Step.UNDONE)
 
     def sweep(self, claim: Claim) -> None:
         """Remove the copy that a move left behind. An organisation that has come back meanwhile
         keeps what it has: it is there under another term.
         """
         self._step("sweep")
-        self._source.sweep(claim.orgs, claim.term)
-        self._records.swept(claim)
+        self._at.source.sweep(claim.orgs, claim.term)
+        self._at.records.swept(claim)
 
     def _until_complete(self, claim: Claim, stats: MoveStats) -> float:
         """Take the batch to where only the flip is left; return when the pause began."""
         orgs, term = claim.orgs, claim.term
         began = time.perf_counter()
         self._step("claim source")
-        here = self._source.claim(orgs, term, home=True)
+        here = self._at.source.claim(orgs, term, home=True)
         strange = [org for org, (state, _) in here.items() if state != "active"]
         if strange:
             raise Unmovable(f"Organisations {strange[:5]} are not active where they live.")
         self._step("claim target")
-        there = self._target.claim(orgs, term, home=False)
+        there = self._at.target.claim(orgs, term, home=False)
         if any(state == "active" for state, _ in there.values()):
             raise Unmovable("An organisation takes writes at the target already.")
         known = [org for org, (_, new) in there.items() if not new]
         if known:
             # It was here before, or a copy of it was broken off.
-            self._target.sweep(known, term)
+            self._at.target.sweep(known, term)
         self._make_months()
         self._step("copy")
-        mark = self._copy(claim)
+        mark = self._at.copy(orgs, term, lambda name: self._step(f"copy {name}"))
         copied = time.perf_counter()
         stats.copy = copied - began
         mark = self._follow(claim, mark, stats)
-        self._records.renew(claim)
+        self._at.records.renew(claim)
         frozen = time.perf_counter()
         stats.follow = frozen - copied
         self._step("freeze")
-        self._source.change(orgs, term, ("active",), "frozen")
+        self._at.source.change(orgs, term, ("active",), "frozen")
         self._step("last changes")
-        changes = self._source.changes(mark, limit=_LAST_LIMIT)
-        if not self._target.complete(orgs, term, changes):
-            whole = self._source.changes(Mark(mark.versions, mark.numbers, "0"), limit=_LAST_LIMIT)
-            self._target.complete(orgs, term, whole, anew=True)
+        changes = self._at.source.changes(mark, limit=_LAST_LIMIT)
+        if not self._at.target.complete(orgs, term, changes):
+            all_there_is = Mark(mark.versions, mark.numbers, "0")
+            whole = self._at.source.changes(all_there_is, limit=_LAST_LIMIT)
+            self._at.target.complete(orgs, term, whole, anew=True)
         self._step("flip")
         return frozen
 
     def _make_months(self) -> None:
         """Make the months at the target that the source has, so that rows come into theirs."""
         self._step("months")
-        source, target = self._source, self._target
+        source, target = self._at.source, self._at.target
         try:
             target.make_months(source.months() - target.months())
         except psycopg.errors.LockNotAvailable:
@@ -192,24 +180,14 @@ class Mover:
                 "months of the target are in use and were not made; rows move all the same"
             )
 
-    def _copy(self, claim: Claim) -> Mark:
-        return copy(
-            self._source,
-            self._target,
-            claim.orgs,
-            claim.term,
-            more=lambda: (connect(self._urls["source"]), connect(self._urls["target"])),
-            on_table=lambda name: self._step(f"copy {name}"),
-        )
-
     def _follow(self, claim: Claim, mark: Mark, stats: MoveStats) -> Mark:
         """Take over what is written meanwhile, until one round takes all there was."""
         before = FOLLOW_LIMIT
         while True:
             self._step("follow")
-            changes = self._source.changes(mark, limit=FOLLOW_LIMIT)
+            changes = self._at.source.changes(mark, limit=FOLLOW_LIMIT)
             taken = sum(changes.after.versions.values()) - sum(mark.versions.values())
-            self._target.take(claim.orgs, claim.term, changes)
+            self._at.target.take(claim.orgs, claim.term, changes)
             mark = changes.after
             # Another round would find as much as this one: what comes meanwhile.
             if changes.behind == 0 and (taken < FOLLOW_FEW or taken > before // 2):
@@ -221,50 +199,25 @@ class Mover:
 
     def _flip(self, claim: Claim) -> None:
         try:
-            self._records.flip(claim)
+            self._at.records.flip(claim)
         except psycopg.OperationalError:
             # It may have been committed, and only the answer was lost.
-            if self._records.step(claim) is not Step.FLIPPED:
+            if self._at.records.step(claim) is not Step.FLIPPED:
                 self.undo(claim)
                 raise
 
     def _finish(self, claim: Claim, opened: Callable[[], None] = lambda: None) -> None:
         self._step("open")
-        self._target.change(claim.orgs, claim.term, ("frozen", "active"), "active")
+        self._at.target.change(claim.orgs, claim.term, ("frozen", "active"), "active")
         opened()
         self._step("close")
-        self._source.change(claim.orgs, claim.term, ("frozen", "moved"), "moved")
+        self._at.source.change(claim.orgs, claim.term, ("frozen", "moved"), "moved")
         self._step("end")
-        self._records.advance(claim, (Step.FLIPPED,), Step.MOVED)
+        self._at.records.advance(claim, (Step.FLIPPED,), Step.MOVED)
 
-    def _change_those(self, end: Source | Target, claim: Claim, before: str, after: str) -> None:
+    def _change_those(self, end: MoveEnd, claim: Claim, before: str, after: str) -> None:
         """Change the state of those that are in `before`; the others were not that far."""
         states = end.states(claim.orgs)
         chosen: Sequence[int] = [org for org in claim.orgs if states.get(org) == before]
         if chosen:
             end.change(chosen, claim.term, (before,), after)
-
-    @property
-    def _records(self) -> Records:
-        return Records(self._conn("directory"))
-
-    @property
-    def _source(self) -> Source:
-        conn = self._conn("source")
-        if self._from is None or self._from.conn is not conn:
-            self._from = Source(conn)
-        return self._from
-
-    @property
-    def _target(self) -> Target:
-        conn = self._conn("target")
-        if self._to is None or self._to.conn is not conn:
-            self._to = Target(conn)
-        return self._to
-
-    def _conn(self, end: str) -> Conn:
-        """Return the connection to one of the three, opened again if it was lost."""
-        conn = self._conns.get(end)
-        if conn is None or conn.closed:
-            conn = self._conns[end] = connect(self._urls[end])
-        return conn

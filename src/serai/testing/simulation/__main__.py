@@ -15,7 +15,8 @@ import time
 import msgspec
 
 from serai.testing.simulation.explore import Explored, explore, needed_faults
-from serai.testing.simulation.world import Result, simulate
+from serai.testing.simulation.result import Result
+from serai.testing.simulation.seed import simulate
 
 
 def main(arguments: list[str]) -> int:

@@ -15,13 +15,18 @@ from uuid import UUID
 import msgspec
 
 from serai.core.token import SinceToken, TokenSealer
+from serai.ports.store import Head
+from serai.testing.simulation.callers import NEIGHBOUR
 from serai.testing.simulation.history import History, RowId
 from serai.testing.simulation.neighbour import CANARY
-from serai.testing.simulation.server import FORGER, NEIGHBOUR, Exchange
+from serai.testing.simulation.server import FORGER, Exchange
 from serai.testing.simulation.tokens import Tokens, coverage, is_complete, scopes, stands_for
 
 _ERRORS: Final = frozenset(
-    {"deadline", "unavailable", "contended", "mutation_gap", "must_refetch", "unauthenticated"}
+    {
+        *("deadline", "unavailable", "contended", "mutation_gap", "must_refetch"),
+        *("unauthenticated", "org_frozen", "org_moved"),
+    }
 )
 """What a device may be told in a run; anything else is a defect."""
 
@@ -104,6 +109,8 @@ class Answers:
             since = self.tokens.read(exchange.user, asked[part["name"]])
             if part.get("mustRefetch", False):
                 self._trace.branch("must_refetch")
+                why = since is None or why_refetch(since, exchange.now)
+                self._trace.require(why, f"I12: {exchange.device} is to begin again for nothing")
                 return
             old = since is not None and since.position.version < exchange.floor
             self._trace.require(not old, "I10: a token below the horizon was continued")
@@ -155,6 +162,12 @@ class Answers:
             self._trace.branch("channel_gained", bool(scopes(now) - scopes(since)))
             moved = now.position.version >= since.position.version
             self._trace.require(moved, "I7: a token went back")
+
+
+def why_refetch(since: SinceToken, now: Head) -> bool:
+    """Tell whether a token has to be given up: another epoch, or the log does not reach back."""
+    at = since.position
+    return at.epoch != now.epoch or at.version < now.floor
 
 
 def _marked(text: str) -> bool:

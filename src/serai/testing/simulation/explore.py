@@ -16,8 +16,9 @@ from multiprocessing import get_context
 
 from serai.app.collector import rare_collections
 from serai.testing.simulation.coverage import SEEDS_MIN, never_hit
+from serai.testing.simulation.result import Result
+from serai.testing.simulation.seed import simulate
 from serai.testing.simulation.weather import Weather
-from serai.testing.simulation.world import Result, simulate
 
 _CHUNK = 25
 

@@ -21,11 +21,12 @@ from serai.client.forms import Value
 from serai.core.token import TokenSealer
 from serai.ports.store import Committed, MutationKey, Outcome, PlannedWrite
 from serai.testing.simulation.answers import Answers
+from serai.testing.simulation.callers import ORG
 from serai.testing.simulation.device import Device
 from serai.testing.simulation.effects import wrong_effect
 from serai.testing.simulation.files import Files
 from serai.testing.simulation.history import Change, Doc, History, RowId
-from serai.testing.simulation.server import ORG, Server
+from serai.testing.simulation.server import Server
 
 _decode = msgspec.json.Decoder(Doc).decode
 
@@ -61,7 +62,7 @@ class Judge:
     def final(self, server: Server) -> None:
         """Judge everything, half a minute after the last fault."""
         require, history = self._trace.require, self._history
-        org = server.durable.organisations[ORG]
+        org = server.home(ORG)
         kept = {row: (each.version, _decode(each.doc)) for row, each in org.rows.items()}
         live = history.live_at(history.version)
         require(

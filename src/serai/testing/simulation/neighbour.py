@@ -20,10 +20,11 @@ from serai.core.errors import SeraiError
 from serai.log.intent import RowIntent, WriteIntent
 from serai.model.fields import Value
 from serai.ports.store import IdempotencyKey
+from serai.testing.simulation.callers import NEIGHBOUR, NEIGHBOUR_ORG
 from serai.testing.simulation.history import History
 from serai.testing.simulation.hotel import COLLECTIONS, HOTEL
 from serai.testing.simulation.office import PLACES, Root
-from serai.testing.simulation.server import FORGER, NEIGHBOUR, NEIGHBOUR_ORG, Reply, Server
+from serai.testing.simulation.server import FORGER, Reply, Server
 from serai.testing.simulation.trace import Trace
 from serai.wire.sync import ChangesRequest, WantedCollection
 
@@ -50,7 +51,7 @@ class Neighbour:
 
     async def furnish(self) -> None:
         """Make the same places, and give the one user every right."""
-        await self._server.durable.create_org(NEIGHBOUR_ORG)
+        await self._server.create_org(NEIGHBOUR_ORG)
         for place in PLACES:
             await self._write("properties", place, {"name": CANARY})
         membership = {"user_id": str(NEIGHBOUR), "role": "owner", "property_id": None}

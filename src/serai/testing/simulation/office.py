@@ -17,9 +17,10 @@ from serai.log.intent import RowIntent, WriteIntent
 from serai.model.fields import Value
 from serai.model.rules import Op
 from serai.ports.store import IdempotencyKey
+from serai.testing.simulation.callers import ORG
 from serai.testing.simulation.history import History
 from serai.testing.simulation.hotel import HOTEL, till_of
-from serai.testing.simulation.server import ORG, Server
+from serai.testing.simulation.server import Server
 from serai.testing.simulation.trace import Trace
 
 PLACES = (UUID(int=0x1000), UUID(int=0x2000))
@@ -27,6 +28,7 @@ _USER = UUID(int=0xF)
 _ROLES = ("manager", "manager", "manager", "desk", "cleaner")
 _GIVEN_UP = ("referenced", "not_found", "not_unique", "reference_missing", "row_gone", "rule")
 """What the office may be told: its row was changed or deleted by a device meanwhile."""
+_TRIES_MAX = 1_000
 _EMPTY: dict[str, Value] = {"payments": 0, "taken_minor": 0, "taken_currency": "EUR"}
 Wish = tuple[str, Op, UUID, dict[str, Value]]
 
@@ -101,7 +103,9 @@ class Office:
             once=IdempotencyKey(_USER, key),
             body_hash=hashlib.sha256(key.encode()).digest(),
         )
-        while True:
+        for _ in range(_TRIES_MAX):
+            if self._trace.broken:
+                return
             try:
                 answer = await self._server.write(intent)
             except SeraiError as error:
@@ -115,6 +119,7 @@ class Office:
                 self._trace.require(times == 1, f"I4: {key} happened {times} times")
                 return
             await asyncio.sleep(0.5)
+        self._trace.require(promise=False, message=f"I2: {key} never had an answer")
 
     # What it might do
 
@@ -154,21 +159,23 @@ class Office:
 
     def forget(self) -> None:
         """Let the horizon pass: the log so far is gone."""
-        version = self._history.version
-        self._trace.fault("store", "horizon", f"up to {version}")
-        self._server.durable.prune(ORG, version)
+        if self._server.home(ORG).head.state == "active":
+            version = self._history.version
+            self._trace.fault("store", "horizon", f"up to {version}")
+            self._server.store(ORG).prune(ORG, version)
 
     def restore(self) -> None:
-        """Restore the store from a copy of this moment: nothing is lost, the epoch rises."""
-        durable = self._server.durable
-        durable.restore(durable.snapshot())
-        self._history.restored.append(self._history.version)
-        self._trace.fault("store", "restore", f"epoch {durable.organisations[ORG].head.epoch}")
+        """Restore from a copy of this moment: nothing is lost, the epoch rises."""
+        if self._server.home(ORG).head.state == "active":
+            self._server.restore()
+            self._history.restored.append(self._history.version)
+            self._trace.fault("store", "restore", f"epoch {self._server.home(ORG).head.epoch}")
 
     def age(self) -> None:
         """Let the days pass after which replies are forgotten: of a mutation its hash is left."""
-        self._trace.fault("store", "replies_forgotten")
-        self._server.durable.forget_replies(ORG, keys=False)
+        if self._server.home(ORG).head.state == "active":
+            self._trace.fault("store", "replies_forgotten")
+            self._server.store(ORG).forget_replies(ORG, keys=False)
 
     def _membership(self, user: UUID) -> Wish:
         place = self._random.choice((*PLACES, None))

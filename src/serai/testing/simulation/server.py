@@ -1,25 +1,24 @@
 """The server of a run: the application that ships, on the reference store, and its deaths.
 
-Owns the process: what is in memory (write path, grants, requests in flight) dies with it, what is
-in the store stays. Promises that a request runs the code that ships from the ASGI scope to the
-store and back: pipeline, sync routes, pull, push, coalescer, decide, merge. Only who asks is not
-found out by signatures but told by a header. Never answers for a server that is down.
+Owns the processes: what is in memory (write path, grants, requests in flight) dies with them, what
+is in the store stays. There is one process on one store here; `fleet` has several. Promises that
+a request runs the code that ships from the ASGI scope to the store and back: pipeline, sync routes,
+pull, push, coalescer, decide, merge. Only who asks is not found out by signatures but told by a
+header. Never answers for a server that is down.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from serai.adapters.memory import MemoryStore
-from serai.core.errors import Code, SeraiError
+from serai.adapters.memory.store import Organisation
 from serai.core.token import TokenSealer
-from serai.gate.caller import Caller
-from serai.gate.grants import GrantCache
 from serai.http.operations import Routes
 from serai.http.pipeline import Pipeline
 from serai.http.services import HttpServices, HttpSettings, IdentityRoutes
@@ -28,18 +27,16 @@ from serai.log.coalesce import Coalescer
 from serai.log.intent import WriteAnswer, WriteIntent
 from serai.model import Vertical
 from serai.ports.life import LifeStore
-from serai.ports.store import Store
+from serai.ports.store import Head, Store
+from serai.testing.simulation.callers import ORG, Identity
 from serai.testing.simulation.loop import VirtualClock
 from serai.testing.simulation.requests import Reply, serve
-from serai.testing.simulation.store import DEADLINE_SECONDS, KeptLogs, Record, ShardConnection
+from serai.testing.simulation.rooms import OneShard, Rooms
+from serai.testing.simulation.store import DEADLINE_SECONDS, Record, ShardConnection
 from serai.testing.simulation.trace import Trace
 from serai.testing.simulation.weather import CALM, Weather
 
 T = TypeVar("T")
-ORG = 7
-NEIGHBOUR_ORG = 8
-NEIGHBOUR = UUID(int=0xE)
-"""The one user of the neighbour."""
 FORGER = "X"
 """Sends tokens that are not its own."""
 DOWN_SECONDS_MAX = 4.0
@@ -56,6 +53,7 @@ class Exchange:
     Attributes:
         floor: of the log when the request arrived.
         epoch: of the organisation then, and `version`.
+        now: where the organisation stands when the answer leaves.
     """
 
     device: str
@@ -66,59 +64,46 @@ class Exchange:
     floor: int
     epoch: int
     version: int
+    now: Head
 
 
 Watch = Callable[[Exchange], None]
 """Called for each answer, before the network has it."""
 
 
-class _Identity:
-    """Who asks is what the header says; what they may see is read as ever."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a server is given.
 
-    def __init__(
-        self, connection: ShardConnection, vertical: Vertical, clock: VirtualClock
-    ) -> None:
-        self.grants = GrantCache(clock)
-        self.identity = self
-        self.signed_out: set[UUID] = set()
-        self._connection = connection
-        self._vertical = vertical
+    Attributes:
+        weather: while it is set up; `Server.worsen` makes it worse.
+        record: is told of each commit. watch: sees every answer.
+    """
 
-    async def resolve(self, authorization: str | None) -> Caller:
-        """Return the caller whose id is in the header."""
-        assert authorization is not None, "devices say who they are"
-        return await self.caller(UUID(authorization.removeprefix("Bearer ")))
-
-    async def resolve_own(self, authorization: str | None) -> Caller:
-        """Return the caller whose id is in the header."""
-        return await self.resolve(authorization)
-
-    async def caller(self, user: UUID) -> Caller:
-        """Return the caller of a user."""
-        if user in self.signed_out:
-            raise SeraiError(Code.UNAUTHENTICATED)
-        org_id = NEIGHBOUR_ORG if user == NEIGHBOUR else ORG
-        grant = await self.grants.get(self._connection, org_id, user, self._vertical)
-        return Caller(org_id, user, grant, self._vertical)
+    vertical: Vertical
+    trace: Trace
+    random: Random
+    weather: Weather
+    clock: VirtualClock
+    record: Record
+    watch: Watch
 
 
 class _Process:
-    """One life of the server: everything that is lost when it dies."""
+    """One life of a server: everything that is lost when it dies."""
 
-    def __init__(self, server: Server, connection: ShardConnection) -> None:
+    def __init__(self, server: Server, rooms: Rooms) -> None:
         vertical = server.vertical
-        self.connection = connection
-        self.identity = _Identity(connection, vertical, server.clock)
+        self.rooms = rooms
+        self.identity = Identity(rooms.grants, vertical, server.clock)
         self.identity.signed_out = server.signed_out
-        self.coalescer = Coalescer(
-            connection, vertical, clock=server.clock, writes_max=server.weather.writes
-        )
         self.tasks: list[asyncio.Task[Any]] = []
         services = HttpServices(
             vertical=vertical,
             # Signing in is not simulated: the sync routes ask for `identity` and `grants` only.
             identity=cast("IdentityRoutes", self.identity),
-            at_home=self._at_home,
+            at_home=rooms.at_home,
+            copies_for=rooms.copies_for,
             sealer=server.sealer,
             clock=server.clock,
             version="simulation",
@@ -134,15 +119,6 @@ class _Process:
         self.tasks.append(task)
         task.add_done_callback(self.tasks.remove)
         return task
-
-    async def _at_home(
-        self,
-        org_id: int,  # noqa: ARG002 - all live in one place
-        work: Callable[[Store, Coalescer], Awaitable[T]],
-        *,
-        verified: bool = False,  # noqa: ARG002 - nobody moves here
-    ) -> T:
-        return await work(self.connection, self.coalescer)
 
 
 _made: dict[int, tuple[Vertical, Routes]] = {}
@@ -161,62 +137,81 @@ class Server:
 
     Attributes:
         durable: the store, which survives.
-        watch: sees every answer.
         signed_out: users whose session has ended.
     """
 
-    def __init__(
-        self,
-        vertical: Vertical,
-        trace: Trace,
-        random: Random,
-        weather: Weather,
-        clock: VirtualClock,
-        record: Record,
-        watch: Watch,
-    ) -> None:
-        """Start."""
-        self.vertical = vertical
-        self.weather = weather
-        self.clock = clock
-        self.durable = MemoryStore(vertical, clock)
+    names: tuple[str, ...] = ("server",)
+    """Of its processes."""
+
+    def __init__(self, setting: Setting) -> None:
+        """Keep the parts; `start` starts."""
+        self.vertical = setting.vertical
+        self.weather = setting.weather
+        self.clock = setting.clock
+        self.durable = MemoryStore(setting.vertical, setting.clock)
         self.sealer = TokenSealer({1: b"the key of a simulation"})
-        self._trace = trace
-        self._random = random
-        self._record = record
-        self._watch = watch
-        self._requests = 0
-        self._process: _Process | None = None
+        self.trace = setting.trace
+        self.random = setting.random
+        self.record = setting.record
+        self.loop = asyncio.get_running_loop()
+        self._watch = setting.watch
+        self._processes: dict[str, _Process] = {}
         self.signed_out: set[UUID] = set()
-        self.start()
+
+    def home(self, org_id: int) -> Organisation:
+        """Return the durable state of an organisation, where it lives."""
+        return self.durable.organisations[org_id]
+
+    def store(self, org_id: int) -> MemoryStore:
+        """Return the store in which it lives."""
+        del org_id
+        return self.durable
+
+    async def create_org(self, org_id: int) -> None:
+        """Make an organisation."""
+        await self.store(org_id).create_org(org_id)
+
+    def restore(self) -> None:
+        """Restore everything from a copy of this moment."""
+        self.durable.restore(self.durable.snapshot())
+
+    def rooms(self, name: str) -> Rooms:
+        """Return what a process has that starts now."""
+        connection = ShardConnection(self.durable, self.trace, self.random, self.record)
+        connection.weather = self.weather
+        connection.die = lambda where: self.die(where, name)
+        writes = Coalescer(
+            connection, self.vertical, clock=self.clock, writes_max=self.weather.writes
+        )
+        return OneShard(connection, self.durable, writes)
 
     def start(self) -> None:
-        """Start, or start again with nothing but the store."""
-        if self._process is not None:
-            return
-        connection = ShardConnection(self.durable, self._trace, self._random, self._record)
-        connection.weather = self.weather
-        connection.die = self.die
-        self._process = _Process(self, connection)
+        """Start each process that is down, with nothing but what is durable."""
+        for name in self.names:
+            self._start(name)
 
-    def die(self, where: str = "between") -> None:
+    def _start(self, name: str) -> None:
+        if name not in self._processes:
+            self._processes[name] = _Process(self, self.rooms(name))
+
+    def die(self, where: str = "between", name: str | None = None) -> None:
         """Lose everything in memory, every request in flight with it; start again soon after."""
-        process = self._process
+        name = name or self._chosen()
+        process = self._processes.pop(name, None)
         if process is None:
             return
-        self._trace.fault("server", f"restart_{where}")
-        self._process = None
-        process.connection.gone = True
+        self.trace.fault(name, f"restart_{where}")
+        process.rooms.leave()
         for task in [*process.tasks]:
             task.cancel()
-        seconds = self._random.random() * DOWN_SECONDS_MAX
-        asyncio.get_running_loop().call_later(seconds, self.start)
+        seconds = self.random.random() * DOWN_SECONDS_MAX
+        asyncio.get_running_loop().call_later(seconds, self._start, name)
 
     def worsen(self, weather: Weather) -> None:
         """From now on faults happen."""
         self.weather = weather
-        if self._process is not None:
-            self._process.connection.weather = weather
+        for process in self._processes.values():
+            process.rooms.worsen(weather)
 
     def heal(self) -> None:
         """From now on nothing goes wrong."""
@@ -224,19 +219,36 @@ class Server:
         self.worsen(CALM)
         self.start()
 
+    def stop(self) -> None:
+        """Switch everything off."""
+
+    def _chosen(self) -> str:
+        return self.names[0] if len(self.names) == 1 else self.random.choice(self.names)
+
+    def _process(self) -> _Process | None:
+        """Return a process that serves, if the one that is asked does."""
+        process = self._processes.get(self._chosen())
+        return process if process is not None and process.rooms.ready else None
+
     async def upkeep(self, work: Callable[[LifeStore], Coroutine[Any, Any, None]]) -> None:
-        """Look after the logs, as the process that is up does; its death ends it anywhere."""
-        process = self._process
+        """Look after the logs, as a process that is up does; its death ends it anywhere."""
+        process = self._process()
         if process is not None:
-            logs = KeptLogs(process.connection, self.durable)
-            await asyncio.wait([process.run(work(cast("LifeStore", logs)))])
+            await asyncio.wait([process.run(work(process.rooms.logs()))])
 
     async def write(self, intent: WriteIntent) -> WriteAnswer | None:
         """Write without HTTP, as an import does. None: nobody knows what became of it."""
-        process = self._process
+        process = self._process()
         if process is None:
             return None
-        task = process.run(process.coalescer.submit(intent))
+
+        async def written(_: Store, writes: Coalescer) -> WriteAnswer:
+            return await writes.submit(intent)
+
+        async def sent() -> WriteAnswer:
+            return await process.rooms.at_home(intent.org_id, written)
+
+        task = process.run(sent())
         await asyncio.wait([task])
         return None if task.cancelled() else task.result()
 
@@ -250,21 +262,21 @@ class Server:
         answered: Answered,
     ) -> None:
         """Take a request from the network."""
-        process = self._process
+        process = self._process()
         if process is None:
             answered(None)
             return
 
-        head = self.durable.organisations[ORG].head
+        head = self.home(ORG).head
 
         def done(finished: asyncio.Task[Reply]) -> None:
             if finished.cancelled():
                 answered(None)
                 return
             reply = finished.result()
-            self._watch(
-                Exchange(device, user, kind, body, reply, head.floor, head.epoch, head.version)
-            )
+            now = self.home(ORG).head
+            then = (head.floor, head.epoch, head.version)
+            self._watch(Exchange(device, user, kind, body, reply, *then, now))
             answered(reply)
 
         process.run(serve(process.app, user, kind, body, etag)).add_done_callback(done)

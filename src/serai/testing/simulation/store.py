@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from serai.adapters.memory import MemoryStore
+from serai.adapters.memory.life import MemoryLifeStore
 from serai.core.channels import Channel
 from serai.core.errors import Code, SeraiError
 from serai.core.token import Position
@@ -179,10 +180,10 @@ class ShardConnection:
 class KeptLogs:
     """The same way to the logs, for upkeep: each step takes time, and may be the process's last."""
 
-    def __init__(self, connection: ShardConnection, store: MemoryStore) -> None:
+    def __init__(self, connection: ShardConnection, lives: MemoryLifeStore) -> None:
         """Go by the connection of a process."""
         self._connection = connection
-        self._lives = store.lives
+        self._lives = lives
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         """Return a step of `LifeStore`."""

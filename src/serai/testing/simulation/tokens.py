@@ -11,8 +11,8 @@ from uuid import UUID
 
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE
 from serai.core.token import SinceToken, TokenSealer
+from serai.testing.simulation.callers import ORG
 from serai.testing.simulation.history import RowId
-from serai.testing.simulation.server import ORG
 
 
 class Tokens:

@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from typing import Final
 
-from serai.testing.simulation.coverage import BRANCHES, FAULTS, RARE
+from serai.testing.simulation.coverage import BRANCHES, FAULTS, FLEET_BRANCHES, FLEET_FAULTS, RARE
 
 TAIL_LINES: Final = 60
 
@@ -39,13 +39,14 @@ class Trace:
 
     def fault(self, who: str, kind: str, what: str = "") -> None:
         """Add a line about something that went wrong, and count it."""
-        assert kind in FAULTS, f"{kind} is not in the list of faults"
+        assert kind in FAULTS or kind in FLEET_FAULTS, f"{kind} is not in the list of faults"
         self.counts[f"fault:{kind}"] += 1
         self.note(who, f"!! {kind} {what}".rstrip())
 
     def branch(self, name: str, times: int = 1) -> None:
         """Count a branch of the protocol."""
-        assert name in BRANCHES or name in RARE, f"{name} is not in the list of branches"
+        listed = name in BRANCHES or name in RARE or name in FLEET_BRANCHES
+        assert listed, f"{name} is not in the list of branches"
         if times:
             self.counts[f"branch:{name}"] += times
 

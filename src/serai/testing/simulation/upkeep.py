@@ -11,6 +11,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from serai.core.errors import SeraiError
 from serai.log.keeper import Keeper, packed
 from serai.log.life import Policy
 from serai.ports.life import LifeStore
@@ -55,6 +56,13 @@ class Upkeep:
             await self._server.upkeep(self._look)
 
     async def _look(self, logs: LifeStore) -> None:
+        try:
+            await self._some(logs)
+        except SeraiError as error:
+            # The shard is away, or an organisation has left: the next look finds what is due.
+            self._trace.note("upkeep", error.code.text)
+
+    async def _some(self, logs: LifeStore) -> None:
         keeper = Keeper(logs, self._policy, _pack)
         lives, _ = await keeper.some(self._now, scan=10)
         for life in lives:

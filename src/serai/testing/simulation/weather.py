@@ -7,8 +7,14 @@ makes a fault itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from random import Random
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+W = TypeVar("W", bound="DataclassInstance")
 
 SILENCE_SECONDS: float = 8.0
 """After this a client gives up on a request whose answer never comes. Half a minute after the last
@@ -50,6 +56,12 @@ class Weather:
 
 CALM = Weather(0.0, 0.0, 0.0, 0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 64)
 """Nothing goes wrong."""
+
+
+def lessened(weather: W, without: frozenset[str]) -> W:
+    """Return the weather with these chances left out, as far as it has them."""
+    names = {each.name for each in fields(weather)} & without
+    return replace(weather, **dict.fromkeys(names, 0.0))
 
 
 def draw(random: Random) -> Weather:

@@ -15,66 +15,41 @@ from random import Random
 from uuid import UUID
 
 from serai.ports.store import Outcome, PlannedWrite
+from serai.testing.simulation.callers import ORG
 from serai.testing.simulation.device import Device
+from serai.testing.simulation.fleet.fleet import founded
+from serai.testing.simulation.fleet.weather import FleetWeather
 from serai.testing.simulation.history import History
 from serai.testing.simulation.hotel import HOTEL
 from serai.testing.simulation.judge import Judge
-from serai.testing.simulation.loop import Stuck, VirtualClock, run
+from serai.testing.simulation.loop import VirtualClock
 from serai.testing.simulation.neighbour import Neighbour
 from serai.testing.simulation.network import Link
 from serai.testing.simulation.office import Office
 from serai.testing.simulation.people import People
-from serai.testing.simulation.result import Result, scratch
-from serai.testing.simulation.server import FORGER, ORG, Exchange, Server
+from serai.testing.simulation.server import FORGER, Exchange, Server, Setting
 from serai.testing.simulation.trace import Trace
 from serai.testing.simulation.upkeep import Upkeep
-from serai.testing.simulation.weather import CALM, Weather, draw
+from serai.testing.simulation.weather import CALM, Weather
 
 HEALED_SECONDS = 30
 """I2: after this everything is in step."""
 _STEPS = 60
 
 
-def simulate(
-    seed: int,
-    *,
-    calm: bool = False,
-    without: frozenset[str] = frozenset(),
-    whole: bool = False,
-) -> Result:
-    """Run one seed.
-
-    Args:
-        calm: without faults.
-        without: names of chances in `Weather` that are left out.
-        whole: keep the whole trace.
-    """
-    worlds: list[World] = []
-
-    async def main() -> None:
-        weather = CALM if calm else draw(Random(f"{seed} weather"))
-        weather = replace(weather, **dict.fromkeys(without, 0.0))
-        worlds.append(World(seed, folder, weather, calm=calm))
-        try:
-            await worlds[0].live()
-        finally:
-            worlds[0].stop()
-
-    with scratch() as folder:
-        try:
-            run(main())
-        except (AssertionError, Stuck) as error:
-            worlds[0].trace.require(promise=False, message=f"{type(error).__name__}: {error}")
-    trace = worlds[0].trace
-    tail = trace.tail(len(trace.lines)) if whole else trace.tail()
-    return Result(seed, tuple(trace.broken), trace.counts, trace.digest(), tail)
-
-
 class World:
     """Everything of one run."""
 
-    def __init__(self, seed: int, folder: Path, weather: Weather, *, calm: bool) -> None:
-        """Make it; nothing has happened yet."""
+    def __init__(
+        self,
+        seed: int,
+        folder: Path,
+        weather: Weather,
+        *,
+        calm: bool,
+        fleet: FleetWeather | None = None,
+    ) -> None:
+        """Make it; nothing has happened yet. `fleet` None: all live on one shard."""
         loop = asyncio.get_running_loop()
         self._seed = seed
         self._random = Random(f"{seed} world")
@@ -83,7 +58,7 @@ class World:
         self._history = History(HOTEL, self.trace, ORG)
         self._clock = VirtualClock(loop)
         # The set-up is not what is tested: it succeeds.
-        self._server = Server(
+        setting = Setting(
             HOTEL,
             self.trace,
             Random(f"{seed} server"),
@@ -92,6 +67,9 @@ class World:
             self._committed,
             self._answered,
         )
+        self._fleet = None if fleet is None else founded(setting, fleet)
+        self._server = Server(setting) if self._fleet is None else self._fleet.server
+        self._server.start()
         self._judge = Judge(self._history, self._server.sealer)
         self.office = Office(self._server, self._history, self.trace, Random(f"{seed} office"))
         self.neighbour = Neighbour(
@@ -141,10 +119,12 @@ class World:
 
     async def begin(self) -> None:
         """Set the organisation up, and switch the devices on."""
-        await self._server.durable.create_org(ORG)
+        await self._server.create_org(ORG)
         await self.neighbour.furnish()
         await self.office.furnish([device.user for device in self.devices])
         self._server.worsen(self._weather)
+        if self._fleet is not None:
+            self._fleet.worsen()
         self.upkeep.start()
         for device in self.devices:
             await device.start()
@@ -152,6 +132,8 @@ class World:
     def stop(self) -> None:
         """Switch everything off."""
         self.upkeep.stop()
+        if self._fleet is not None:
+            self._fleet.stop()
         for device in self.devices:
             device.stop()
 
@@ -169,6 +151,8 @@ class World:
         """End all faults, and judge half a minute later."""
         self.trace.note("world", "all faults end")
         self._server.heal()
+        if self._fleet is not None:
+            await self._fleet.heal()
         for device in self.devices:
             device.link.heal()
             device.crash = 0.0
@@ -176,7 +160,7 @@ class World:
             device.network(online=True)
             device.background(hidden=False)
         await self.office.finished()
-        for _ in range(HEALED_SECONDS):
+        for _ in range(0 if self.trace.broken else HEALED_SECONDS):
             # Only a person ends a halt: by signing in again.
             for device in self.devices:
                 if device.halted:
@@ -184,6 +168,8 @@ class World:
             await asyncio.sleep(1.0)
         if not self.trace.broken:
             self._judge.final(self._server)
+            if self._fleet is not None:
+                self._fleet.settled()
 
     def _step(self) -> None:
         """Do one thing."""
@@ -192,7 +178,7 @@ class World:
             (2.0, self.office.act),
             (0.5, self.neighbour.act),
             (0.5, lambda: self._random.choice(self.devices).ask()),
-            (0.3, lambda: self._background(self._random.choice(self.devices))),
+            (0.3, self._background),
             (0.7, lambda: self._refusal(self._random.choice(self.devices))),
         ]
         if not self._calm:
@@ -209,6 +195,8 @@ class World:
                 (0.3, lambda: self.neighbour.forge([each.user for each in self.devices])),
                 (self._weather.restore, self._signed_out),
             ]
+        if self._fleet is not None:
+            happenings += self._fleet.happenings(calm=self._calm)
         weights = [weight for weight, _ in happenings]
         (happening,) = self._random.choices([each for _, each in happenings], weights)
         happening()
@@ -249,7 +237,8 @@ class World:
         else:
             out.add(device.user)
 
-    def _background(self, device: Device) -> None:
+    def _background(self) -> None:
+        device = self._random.choice(self.devices)
         device.background(hidden=self._random.random() < 0.5)
 
     def _refusal(self, device: Device) -> None:

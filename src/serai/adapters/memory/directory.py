@@ -1,0 +1,234 @@
+"""The directory in memory: where organisations live, and the record of moves.
+
+Owns the simplest code that gives the guarantees of `serai.readers.move.records` and of the tables
+of placement: lists that are gone through. Each call is one transaction. Never looks at a shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from serai.readers.move import Claim, LostTurn, Step
+from serai.readers.move.records import BATCH_MAX, LEASE_SECONDS
+from serai.shard.placement import ShardRef
+
+
+@dataclass(slots=True)
+class KeptMove:
+    """A row of the record of moves."""
+
+    org_id: int
+    source: int
+    target: int
+    term: int
+    lease_until: float
+    actor: str
+    step: Step = Step.COPYING
+    ended_at: float | None = None
+    swept: bool = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it has no end yet."""
+        return self.step not in (Step.MOVED, Step.UNDONE)
+
+
+def _nobody() -> None:
+    """Let nobody hear of a change."""
+
+
+class MemoryDirectory:
+    """Placement and moves.
+
+    Args:
+        shards: of the fleet. ranges: (first, one past the last, shard id).
+        now: seconds of the directory's clock.
+
+    Attributes:
+        changes: (version, subject, organisation or None, shard or None), oldest first.
+        moves: all that ever were.
+        rung: is called after each change of placement.
+    """
+
+    def __init__(
+        self,
+        shards: Iterable[ShardRef],
+        ranges: Sequence[tuple[int, int, int]],
+        now: Callable[[], float],
+    ) -> None:
+        """Start at version 1."""
+        self.shards = {ref.id: ref for ref in shards}
+        self.ranges = list(ranges)
+        self.overrides: dict[int, int] = {}
+        self.version = 1
+        self.changes: list[tuple[int, str, int | None, int | None]] = []
+        self.moves: list[KeptMove] = []
+        self.now = now
+        self.terms = 0
+        self.rung: Callable[[], None] = _nobody
+
+    def home(self, org_id: int) -> int:
+        """Return the shard of an organisation."""
+        return self.overrides.get(org_id, self._range(org_id))
+
+    def _range(self, org_id: int) -> int:
+        return next(shard for first, stop, shard in self.ranges if first <= org_id < stop)
+
+    def place(self, org_id: int, shard: int) -> None:
+        """Let an organisation live on a shard from now on."""
+        if shard == self._range(org_id):
+            self.overrides.pop(org_id, None)
+            self._changed("org_override", org_id, None)
+        else:
+            self.overrides[org_id] = shard
+            self._changed("org_override", org_id, shard)
+
+    def change_shard(self, ref: ShardRef) -> None:
+        """Let a shard have another address, or other replicas."""
+        self.shards[ref.id] = ref
+        self._changed("shard", None, ref.id)
+
+    def _changed(self, subject: str, org_id: int | None, shard: int | None) -> None:
+        self.version += 1
+        self.changes.append((self.version, subject, org_id, shard))
+        self.rung()
+
+
+class MemoryRecords:
+    """The record of moves of a directory in memory; see `serai.readers.move.records`."""
+
+    def __init__(self, directory: MemoryDirectory, *, lease_seconds: float = LEASE_SECONDS) -> None:
+        """Keep the directory."""
+        self._directory = directory
+        self._lease = lease_seconds
+
+    def claim(self, orgs: Sequence[int], target: int, *, actor: str, reason: str) -> list[Claim]:
+        """Begin the moves of those that are not at the target and that nobody moves."""
+        del reason
+        directory = self._directory
+        term = self._draw()
+        busy = {move.org_id for move in directory.moves if move.under_way}
+        homes: dict[int, list[int]] = {}
+        for org in sorted(set(orgs) - busy):
+            if directory.home(org) != target:
+                homes.setdefault(directory.home(org), []).append(org)
+        for source, found in homes.items():
+            directory.moves += [
+                KeptMove(org, source, target, term, self._until(), actor) for org in found
+            ]
+        return [Claim(tuple(found), source, target, term) for source, found in homes.items()]
+
+    def take_over(self, orgs: Sequence[int] | None = None) -> list[Claim]:
+        """Take over moves whose mover has given no sign of life."""
+        lapsed = [
+            move
+            for move in self._directory.moves
+            if move.under_way
+            and move.lease_until < self._directory.now()
+            and (orgs is None or move.org_id in orgs)
+        ][:BATCH_MAX]
+        term = self._draw()
+        for move in lapsed:
+            move.term, move.lease_until = term, self._until()
+        return _alike(lapsed)
+
+    def renew_term(self, claim: Claim, orgs: Sequence[int]) -> list[Claim]:
+        """Draw a new term for some of the moves of a claim."""
+        found = [move for move in self._of(claim) if move.under_way and move.org_id in orgs]
+        term = self._draw()
+        for move in found:
+            move.term, move.lease_until = term, self._until()
+        return _alike(found)
+
+    def renew(self, claim: Claim) -> None:
+        """Give a sign of life."""
+        for move in self._of(claim):
+            if move.under_way:
+                move.lease_until = self._until()
+
+    def flip(self, claim: Claim) -> None:
+        """Make the target the home."""
+        moves = [move for move in self._of(claim) if move.step is Step.COPYING]
+        if len(moves) != len(claim.orgs):
+            raise LostTurn(claim.term)
+        for move in moves:
+            move.step = Step.FLIPPED
+            self._directory.place(move.org_id, move.target)
+
+    def advance(self, claim: Claim, before: Sequence[Step], after: Step) -> None:
+        """Take the moves one step further."""
+        moves = [move for move in self._of(claim) if move.step in before]
+        for move in moves:
+            move.step = after
+            if not move.under_way:
+                move.ended_at = self._directory.now()
+        if len(moves) != len(claim.orgs):
+            raise LostTurn(claim.term)
+
+    def step(self, claim: Claim) -> Step:
+        """Return where the moves are."""
+        steps = {move.step for move in self._of(claim)}
+        if len(steps) != 1:
+            raise LostTurn(claim.term)
+        return steps.pop()
+
+    def under_way(
+        self, orgs: Sequence[int] | None = None, *, limit: int = BATCH_MAX
+    ) -> list[tuple[int, Step, int, int, str, bool]]:
+        """Return (organisation, step, source, target, who, given up) of moves without an end."""
+        now = self._directory.now()
+        return [
+            (move.org_id, move.step, move.source, move.target, move.actor, move.lease_until < now)
+            for move in self._directory.moves
+            if move.under_way and (orgs is None or move.org_id in orgs)
+        ][:limit]
+
+    def transferring(self, orgs: Sequence[int]) -> list[int]:
+        """Return nobody: no property is transferred here."""
+        del orgs
+        return []
+
+    def to_sweep(self, grace_seconds: float, without: Sequence[int] = ()) -> list[Claim]:
+        """Return moves that ended so long ago and whose old copy is still there, but for copies on
+        the shards `without`.
+        """
+        before = self._directory.now() - grace_seconds
+        found = [
+            move
+            for move in self._directory.moves
+            if move.step is Step.MOVED and not move.swept and (move.ended_at or 0.0) < before
+            if move.source not in without
+        ]
+        return [replace(claim, target=0) for claim in _alike(found)]
+
+    def swept(self, claim: Claim) -> None:
+        """Note that the old copy is gone."""
+        for move in self._of(claim):
+            if move.step is Step.MOVED:
+                move.swept = True
+
+    def _of(self, claim: Claim) -> list[KeptMove]:
+        return [
+            move
+            for move in self._directory.moves
+            if move.org_id in claim.orgs and move.term == claim.term
+        ]
+
+    def _draw(self) -> int:
+        self._directory.terms += 1
+        return self._directory.terms
+
+    def _until(self) -> float:
+        return self._directory.now() + self._lease
+
+
+def _alike(moves: Iterable[KeptMove]) -> list[Claim]:
+    """Return a claim for each set of moves that go together."""
+    found: dict[tuple[int, int, int, Step], list[int]] = {}
+    for move in moves:
+        found.setdefault((move.source, move.target, move.term, move.step), []).append(move.org_id)
+    return [
+        Claim(tuple(sorted(orgs)), source, target, term, step)
+        for (source, target, term, step), orgs in found.items()
+    ]

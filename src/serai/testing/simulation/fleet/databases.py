@@ -1,0 +1,141 @@
+"""The shards of a fleet: the servers that hold organisations, and the promise of one home (I12).
+
+Owns their durable state, and the directory's. Promises that after each step of whoever changes them
+it is judged that at most one home takes writes, that the states of a move are in its table, and
+that a write was committed where its organisation lives. Never asks the code under test which
+home is right: the directory's record says it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+from uuid import UUID
+
+from serai.adapters.memory import MemoryStore
+from serai.adapters.memory.directory import MemoryDirectory, MemoryRecords
+from serai.adapters.memory.store import Organisation
+from serai.model import Vertical
+from serai.ports.store import Committed, Outcome, PlannedWrite
+from serai.readers.move import writes
+from serai.shard.placement import ShardRef
+from serai.testing.simulation.loop import VirtualClock
+from serai.testing.simulation.trace import Trace
+
+_MOVES: Final = ("rows", "gone", "replies", "devices", "past", "refusals", "audit")
+
+
+def _last_changes(org: Organisation) -> dict[tuple[int, UUID], str]:
+    """Return what the log says last of each row; what is folded at one home need not be at the
+    other.
+    """
+    kept = [each for each in org.log if each.version > org.head.floor]
+    return {(each.collection, each.id): each.change for each in kept}
+
+
+@dataclass(slots=True, eq=False)
+class Database:
+    """One server of a shard. `held`: organisations that a mover holds here."""
+
+    name: str
+    store: MemoryStore
+    held: Counter[int] = field(default_factory=Counter[int])
+
+
+class Databases:
+    """All durable state of a fleet.
+
+    Args:
+        orgs: organisations; all begin on the first shard.
+        now: the directory's clock.
+
+    Attributes:
+        servers: by URL.
+        directory: placement and moves; `records` is its record of moves.
+    """
+
+    def __init__(
+        self,
+        vertical: Vertical,
+        clock: VirtualClock,
+        trace: Trace,
+        *,
+        shards: int,
+        orgs: Sequence[int],
+        now: Callable[[], float],
+        lease_seconds: float,
+    ) -> None:
+        """Make them, empty."""
+        self._trace = trace
+        self._homes = dict.fromkeys(orgs, 1)
+        refs = [ShardRef(n, f"s{n}", f"s{n}") for n in range(1, shards + 1)]
+        self.servers = {ref.url: Database(ref.url, MemoryStore(vertical, clock)) for ref in refs}
+        self.directory = MemoryDirectory(refs, [(1, 1_000, 1)], now)
+        self.records = MemoryRecords(self.directory, lease_seconds=lease_seconds)
+
+    def primary(self, shard: int) -> Database:
+        """Return the server that takes a shard's writes, as the directory says."""
+        return self.servers[self.directory.shards[shard].url]
+
+    def home(self, org_id: int) -> Organisation:
+        """Return an organisation's state, where it lives."""
+        return self.primary(self.directory.home(org_id)).store.organisations[org_id]
+
+    def committed(
+        self, database: Database, planned: Sequence[PlannedWrite], outcomes: Sequence[Outcome]
+    ) -> None:
+        """Judge where writes were committed."""
+        for write, outcome in zip(planned, outcomes, strict=True):
+            home = self.primary(self.directory.home(write.org_id))
+            self._trace.require(
+                not isinstance(outcome, Committed) or home is database,
+                f"I12: {database.name} took a write of {write.org_id}, which lives at {home.name}",
+            )
+
+    def look(self) -> None:
+        """Judge that each organisation has one home."""
+        for org_id in self._homes:
+            states = {shard: self._state(shard, org_id) for shard in sorted(self.directory.shards)}
+            active = [shard for shard, state in states.items() if state == "active"]
+            self._trace.require(len(active) <= 1, f"I12: {org_id} takes writes at shards {active}")
+            home = self.directory.home(org_id)
+            if home != self._homes[org_id]:
+                self._arrived(org_id, self._homes[org_id], home)
+                self._homes[org_id] = home
+            moves = [move for move in self.directory.moves if move.org_id == org_id]
+            if moves:
+                last = moves[-1]
+                at = (str(last.step), states[last.source], states[last.target])
+                try:
+                    writes(last.step, *at[1:])
+                except ValueError as error:
+                    self._trace.require(promise=False, message=f"I12: {org_id}: {error}")
+
+    def _arrived(self, org_id: int, source: int, target: int) -> None:
+        """Judge that nothing was lost or doubled on the way: both hold the same when the directory
+        names the new home.
+        """
+        here = self.primary(source).store.organisations[org_id]
+        there = self.primary(target).store.organisations[org_id]
+        differ = [name for name in _MOVES if getattr(here, name) != getattr(there, name)]
+        if replace(here.head, state="") != replace(there.head, state=""):
+            differ.append("head")
+        if _last_changes(here) != _last_changes(there):
+            differ.append("log")
+        self._trace.branch("arrived")
+        self._trace.require(not differ, f"I12: {org_id} arrived at s{target} with other {differ}")
+
+    def settled(self) -> None:
+        """Judge that nothing is under way, and that each organisation is active at its home."""
+        left = self.records.under_way()
+        self._trace.require(not left, f"I12: moves without an end: {left}")
+        for org_id in self._homes:
+            state = self.home(org_id).head.state
+            self._trace.require(state == "active", f"I12: {org_id} is {state} where it lives")
+        self.look()
+
+    def _state(self, shard: int, org_id: int) -> str:
+        found = self.primary(shard).store.organisations.get(org_id)
+        return "absent" if found is None else found.head.state

@@ -1,0 +1,162 @@
+"""What happens to a fleet: moves, movers that die or stand still, cut wires, a directory away.
+
+Owns the happenings and their end. Promises that they are drawn from the seed, and that after
+`heal` an operator ends what movers have left, as the runbooks say. Never judges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from serai.testing.simulation.callers import NEIGHBOUR_ORG, ORG
+from serai.testing.simulation.fleet.databases import Databases
+from serai.testing.simulation.fleet.movers import Mover
+from serai.testing.simulation.fleet.server import FleetServer
+from serai.testing.simulation.fleet.weather import STILL, FleetWeather
+from serai.testing.simulation.server import Setting
+from serai.testing.simulation.trace import Trace
+
+_MOVERS_MAX: Final = 2
+_AWAY_SECONDS_MAX: Final = 6.0
+_ROUNDS_MAX: Final = 30
+"""Of an operator who ends what is left; a lease of 15 s has lapsed by then."""
+_KINDS: Final = (("api", "directory"), ("api", "s"), ("mover", "directory"), ("mover", "s"))
+
+
+def founded(setting: Setting, weather: FleetWeather) -> Fleet:
+    """Return a new fleet."""
+    databases = Databases(
+        setting.vertical,
+        setting.clock,
+        setting.trace,
+        shards=weather.shards,
+        orgs=(ORG, NEIGHBOUR_ORG),
+        now=asyncio.get_running_loop().time,
+        lease_seconds=weather.lease_seconds,
+    )
+    server = FleetServer(setting, databases)
+    return Fleet(server, setting.trace, setting.random, weather)
+
+
+class Fleet:
+    """The operators, and the bad luck, of one run."""
+
+    def __init__(
+        self, server: FleetServer, trace: Trace, random: Random, weather: FleetWeather
+    ) -> None:
+        """Nothing happens yet."""
+        self.server = server
+        self._databases: Databases = server.databases
+        self._trace = trace
+        self._random = random
+        self._weather = weather
+        self._movers: list[Mover] = []
+        self._numbers = 0
+
+    def worsen(self) -> None:
+        """From now on faults happen."""
+        self.server.lose_bell = self._weather.lose_bell
+
+    def happenings(self, *, calm: bool) -> list[tuple[float, Callable[[], None]]]:
+        """Return what may happen, with weights."""
+        found: list[tuple[float, Callable[[], None]]] = [(self._weather.moves, self._move)]
+        if not calm:
+            found += [
+                (0.5, self._resume),
+                (8.0 * self._weather.mover_killed, self._kill),
+                (0.2, self._interrupt),
+                (self._weather.wire, self._cut),
+                (self._weather.directory_down, self._directory_down),
+            ]
+        return found
+
+    async def heal(self) -> None:
+        """End all faults; let an operator end what is left of moves."""
+        self._weather = STILL
+        for mover in self._movers:
+            mover.weather = STILL
+        for mover in self._movers:
+            await mover.ended()
+        for _ in range(_ROUNDS_MAX):
+            if self._trace.broken or not self._databases.records.under_way():
+                return
+            mover = self._new()
+            mover.start((), None)
+            await mover.ended()
+            # A lease has to lapse first.
+            await asyncio.sleep(1.0)
+
+    def settled(self) -> None:
+        """Judge what is left when everything has healed."""
+        self._databases.settled()
+
+    def stop(self) -> None:
+        """Switch everything off."""
+        for mover in self._movers:
+            mover.stop()
+        self.server.stop()
+
+    # What may happen
+
+    def _running(self) -> list[Mover]:
+        self._movers = [mover for mover in self._movers if mover.running]
+        return self._movers
+
+    def _new(self) -> Mover:
+        self._numbers += 1
+        mover = Mover(
+            f"mover{self._numbers}",
+            self._databases,
+            self.server.wires,
+            self._trace,
+            self._random,
+            self._weather,
+        )
+        self._movers.append(mover)
+        return mover
+
+    def _move(self) -> None:
+        if len(self._running()) >= _MOVERS_MAX:
+            return
+        orgs = self._random.choice(((ORG,), (ORG,), (ORG, NEIGHBOUR_ORG)))
+        homes = {self._databases.directory.home(ORG)}
+        target = self._random.choice(sorted({*self._databases.directory.shards} - homes))
+        mover = self._new()
+        self._trace.note(mover.name, f"is to move {orgs} to s{target}")
+        mover.start(orgs, target)
+
+    def _resume(self) -> None:
+        if len(self._running()) < _MOVERS_MAX:
+            self._new().start((), None)
+
+    def _kill(self) -> None:
+        for mover in self._running()[:1]:
+            mover.kill()
+
+    def _interrupt(self) -> None:
+        for mover in self._running()[:1]:
+            mover.interrupt()
+
+    def _cut(self) -> None:
+        """Cut a wire between two processes, for a moment or longer."""
+        movers = [mover.name for mover in self._running()]
+        one, other = self._random.choice(_KINDS if movers else _KINDS[:2])
+        names = self.server.names if one == "api" else movers
+        end = other if other == "directory" else self._server_name()
+        start = self._random.choice(names)
+        self.server.wires.cut(start, end, f"cut_{one}_{'directory' if other != 's' else 'shard'}")
+        seconds = self._random.random() * _AWAY_SECONDS_MAX
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, self.server.wires.join, start, end)
+
+    def _server_name(self) -> str:
+        shard = self._random.choice(sorted(self._databases.directory.shards))
+        return self._databases.primary(shard).name
+
+    def _directory_down(self) -> None:
+        self.server.wires.down("directory", "directory_down")
+        seconds = self._random.random() * _AWAY_SECONDS_MAX
+        asyncio.get_running_loop().call_later(seconds, self.server.wires.up, "directory")

@@ -1,0 +1,99 @@
+"""The processes of a fleet that serve, and the databases behind them.
+
+Owns two processes with a copy of the placement each, who may be stale in different ways. Promises
+what `simulation.server` does, for each of them. Never knows what a request is about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
+
+from serai.adapters.memory import MemoryStore
+from serai.adapters.memory.store import Organisation
+from serai.ports.store import Outcome, PlannedWrite
+from serai.testing.simulation.callers import NEIGHBOUR_ORG, ORG
+from serai.testing.simulation.fleet.databases import Database, Databases
+from serai.testing.simulation.fleet.rooms import FleetRooms
+from serai.testing.simulation.fleet.wires import Wires
+from serai.testing.simulation.server import Server, Setting
+
+
+class FleetServer(Server):
+    """The serving side of a fleet.
+
+    Attributes:
+        databases: all that is durable.
+        wires: who reaches whom.
+        lose_bell: the chance of a change of placement not to be heard.
+    """
+
+    names = ("api1", "api2")
+
+    def __init__(self, setting: Setting, databases: Databases) -> None:
+        """Keep the parts; `start` starts."""
+        super().__init__(setting)
+        self.databases = databases
+        self.wires = Wires(setting.trace)
+        self.lose_bell = 0.0
+        self._bells: dict[str, FleetRooms] = {}
+        self._asides: set[asyncio.Task[Any]] = set()
+        databases.directory.rung = self._ring
+
+    def home(self, org_id: int) -> Organisation:
+        """Return the durable state of an organisation, where it lives."""
+        return self.databases.home(org_id)
+
+    def store(self, org_id: int) -> MemoryStore:
+        """Return the store in which it lives."""
+        return self.databases.primary(self.databases.directory.home(org_id)).store
+
+    def restore(self) -> None:
+        """Restore each organisation that is not on the move from a copy of this moment."""
+        for org_id in (ORG, NEIGHBOUR_ORG):
+            org = self.home(org_id)
+            if org.head.state == "active":
+                org.head = replace(org.head, epoch=org.head.epoch + 1)
+
+    def rooms(self, name: str) -> FleetRooms:
+        """Return what a process has that starts now."""
+        rooms = FleetRooms(self, name, self.random)
+        self._bells[name] = rooms
+        return rooms
+
+    def took(
+        self, database: Database, writes: Sequence[PlannedWrite], outcomes: Sequence[Outcome]
+    ) -> None:
+        """Note what a database has committed."""
+        self.databases.committed(database, writes, outcomes)
+        self.record(writes, outcomes)
+
+    def heal(self) -> None:
+        """From now on nothing goes wrong."""
+        self.wires.mend()
+        self.lose_bell = 0.0
+        super().heal()
+
+    def stop(self) -> None:
+        """Switch every process off."""
+        for process in self._processes.values():
+            process.rooms.leave()
+        self._processes.clear()
+
+    def aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Close something of a process that is gone."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+    def _ring(self) -> None:
+        """Let each process hear of a change of placement: late, or not at all."""
+        self.databases.look()
+        for name, rooms in self._bells.items():
+            lost = self.random.random() < self.lose_bell
+            if lost or not self.wires.reaches(name, "directory"):
+                self.trace.fault(name, "lose_placement_bell")
+            else:
+                self.loop.call_later(self.random.random() * 0.05, rooms.bell.ring)
