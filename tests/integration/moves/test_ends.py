@@ -27,9 +27,10 @@ from serai.testing.simulation.hotel import HOTEL
 
 
 def content(source: Any, org: int) -> Any:
-    """Return what there is to be moved: tables with rows, or the state itself."""
+    """Return what there is to be moved: tables with rows, or numbers of devices."""
     changes = source.changes(Mark({org: 0}, {org: 0}, "0"), limit=100)
-    return sorted(changes.rows), getattr(changes, "part", None)
+    part = getattr(changes, "part", {})
+    return sorted(changes.rows), [each.devices for each in part.values()]
 
 
 class InMemory:

@@ -10,5 +10,5 @@ from __future__ import annotations
 
 import logging
 
-# A breaker that opens says so; here it is one of thousands.
-logging.getLogger("serai.shard").addHandler(logging.NullHandler())
+# A breaker that opens or a copy that stays is told; here they are some of thousands.
+logging.getLogger("serai").addHandler(logging.NullHandler())
