@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from serai.app.fleet import prepare_fleet
+from serai.app.move_hands import ThreadHands
 from serai.app.move_run import MoveOptions, MoveRun
 from serai.bench.cpu import Meter, Spent
 from serai.bench.rows import Rows
@@ -122,7 +123,8 @@ async def moves(stage: Stage, org_ids: Sequence[int]) -> Spent:
         shards = {ref.name: ref for ref in directory.shards}
     target = shards["shard-2"]
     options = MoveOptions(batch=BATCH, grace_seconds=0)
-    run = MoveRun(stage.settings.directory_url, list(shards.values()), options, lambda _: None)
+    hands = ThreadHands(stage.settings.directory_url, list(shards.values()), options.workers)
+    run = MoveRun(hands, list(shards.values()), options, lambda _: None)
     warm = max(len(org_ids) // _WARM_PART, 1)
     async with run.alive():
         await run.move(org_ids[:warm], target)
