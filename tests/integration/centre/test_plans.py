@@ -355,6 +355,24 @@ def test_what_is_read_while_an_organisation_is_frozen_looks_at_no_reply_that_was
 
 
 @pytest.mark.parametrize("name", HOSPITALITY.by_name)
+def test_no_arrival_of_a_property_reads_a_table_whole(house_url: str, name: str):
+    given = {
+        "org": ORG,
+        "version": 10 * ROWS,
+        "number": 10 * ROWS,
+        "hash": b"",
+        "author": USER,
+        "at": "2026-03-14T07:00:00Z",
+        "collection": HOSPITALITY.by_name[name].number,
+        "scope": PLACE,
+        "ids": [uuid7()],
+        "docs": [json.dumps(document(name))],
+    }
+    text = named_statements()["serai.app.transfer/ends.sql:arrive"]
+    assert too_much(read_by_a_migrator(house_url, text, given, MOVERS)) == {}
+
+
+@pytest.mark.parametrize("name", HOSPITALITY.by_name)
 async def test_no_write_of_the_vertical_reads_a_table_whole(
     house_url: str, request_role: RequestRole, name: str
 ):

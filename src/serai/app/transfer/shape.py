@@ -46,7 +46,11 @@ class Shape:
 
     @classmethod
     def of(cls, vertical: Vertical) -> Self:
-        """Take the declaration apart."""
+        """Take the declaration apart.
+
+        Raises:
+            ValueError: roles are given at something that is no reference.
+        """
         links = [
             Link(c, name, vertical.by_name[f.target])
             for c in vertical.collections
@@ -55,11 +59,16 @@ class Shape:
         ]
         wide = {c.name for c in vertical.collections if c.scope is Scope.ORGANISATION}
         source = vertical.grants
-        (grants,) = (
-            link
-            for link in links
-            if (link.source.name, link.field) == (source.collection, source.property_field)
+        grants = next(
+            (
+                link
+                for link in links
+                if (link.source.name, link.field) == (source.collection, source.property_field)
+            ),
+            None,
         )
+        if grants is None:
+            raise ValueError(f"{source.collection}.{source.property_field} refers to no collection")
         reached = _reached(links, wide)
         own = tuple(c for c in vertical.collections if c.name not in wide)
         mapped = [

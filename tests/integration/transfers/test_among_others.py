@@ -1,0 +1,123 @@
+"""Transfers among moves, neighbours, interrupts and operators' commands.
+
+Owns what a transfer does to others: nothing, and what it says to who asks too early. Never looks at
+how long anything takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from integration.app.programs import Shell
+from integration.transfers.conftest import make_estate
+from integration.transfers.estate import Estate, settle, sound
+from integration.transfers.test_transfer_is_killed import kill
+from serai.app.shard_facts import ShardError
+from serai.app.transfer.running import Asked
+from serai.core.ids import uuid7
+from serai.readers.move import Records
+from serai.readers.move.link import connect
+
+
+async def test_neither_organisation_moves_while_a_hotel_goes_over(far: Estate) -> None:
+    await kill(far, "open")
+    for house, to in ((far.giver, "b"), (far.taker, "a")):
+        report = await far.fleet.move(house.org_id, to=to)
+        assert (report.moved, report.present) == (0, 0)
+        assert "transferred" in report.failed[house.org_id]
+    await far.resume()
+    before = far.rows(far.taker)
+    report = await far.fleet.move(far.taker.org_id, to="a")
+    assert (report.moved, report.failed) == (1, {})
+    await far.fleet.runtime.directory.refresh()
+    await far.check(far.taker, before)
+
+
+async def test_a_hotel_does_not_go_over_while_one_of_the_two_moves(far: Estate) -> None:
+    shards = dict(far.fleet.sql("directory", "SELECT name, shard_id FROM serai_directory.shard"))
+    with connect(far.fleet.directory) as conn:
+        (claim,) = Records(conn).claim([far.taker.org_id], shards["a"], actor="a", reason="r")
+    async with far.runner() as running:
+        assert len((await running.foresee(far.asked)).against) == 1
+    with pytest.raises(ShardError, match="moved"):
+        await far.transfer()
+    far.fleet.give_up()
+    await far.fleet.move(to="a")
+    assert claim.orgs == (far.taker.org_id,)
+    before = far.rows(far.giver)
+    await far.transfer()
+    await far.check(far.taker, before)
+
+
+async def test_an_organisation_takes_part_in_one_transfer_at_a_time(far: Estate) -> None:
+    third = await settle(far.fleet, "b")
+    await kill(far, "open")
+    hotel = uuid7()
+    for giver, taker in ((far.giver, third), (far.taker, third), (third, far.giver)):
+        asked = Asked(hotel, giver.org_id, taker.org_id, "too early")
+        async with far.runner() as running:
+            with pytest.raises(ShardError, match="another transfer"):
+                await running.transfer(asked)
+    await far.resume()
+
+
+async def test_neighbours_on_both_shards_are_as_they_were(far: Estate) -> None:
+    """One of them refers to nothing of it, and has a hotel with the same rows."""
+    others = [await make_estate(far.fleet, "b"), await make_estate(far.fleet, "a")]
+    houses = [each.giver for each in others] + [each.taker for each in others]
+    before = [house.content(house.home) for house in houses]
+    await far.transfer()
+    assert [house.content(house.home) for house in houses] == before
+    for house in houses:
+        await sound(house)
+
+
+async def test_an_interrupt_before_the_decision_undoes_it(far: Estate) -> None:
+    before = far.rows(far.giver)
+    began = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def run() -> None:
+        async with far.runner() as running:
+            await running.transfer(far.asked, lambda _: loop.call_soon_threadsafe(began.set))
+
+    task = asyncio.create_task(run())
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await far.check(far.giver, before)
+    assert far.said(far.giver) == []
+
+
+async def test_an_operator_looks_transfers_and_looks_again(far: Estate, tmp_path: Path) -> None:
+    operator = Shell(tmp_path, {"SERAI_DIRECTORY_URL": far.fleet.directory, "SUDO_USER": "ann"})
+    ends = ("--from", str(far.giver.org_id), "--to", str(far.taker.org_id))
+    words = ("org", "transfer", str(far.hotel), *ends, "--json")
+    before = far.rows(far.giver)
+    seen = await asyncio.to_thread(operator.ok, *words, "--dry-run")
+    assert seen.json["collections"]["guests"] == len([key for key in before if key[0] == 5])
+    assert (seen.json["against"], seen.json["grants"]) == ([], 1)
+    assert far.rows(far.giver) == before
+    done = await asyncio.to_thread(operator.ok, *words, "--reason", "sold, contract 17")
+    assert (done.json["rows"], done.json["removed"]) == (len(before), len(before))
+    assert done.json["copied"] == {"accounts": 2, "vendors": 1}
+    await far.check(far.taker, before)
+    listed = await asyncio.to_thread(operator.ok, "org", "transfers", ends[1], "--json")
+    (past,) = listed.json
+    assert (past["step"], past["reason"]) == ("done", "sold, contract 17")
+    assert past["actor"].startswith("ann@")
+    # It is not there any more: both say why, and change nothing.
+    again = await asyncio.to_thread(operator.run, *words)
+    assert again.status == 1
+    assert "has no property" in again.err
+    seen = await asyncio.to_thread(operator.run, *words, "--dry-run")
+    assert seen.status == 1
+    assert len(json.loads(seen.out)["against"]) == 2
+    resumed = await asyncio.to_thread(operator.ok, "org", "transfer", "--resume", "--json")
+    assert resumed.json == {"finished": [], "undone": []}
+    await far.check(far.taker, before)
