@@ -1,4 +1,5 @@
-"""Upkeep of moves: those that a dead mover left are brought to their end, and old copies go.
+"""Upkeep of moves and transfers: those that a dead process left are brought to their end, and old
+copies go.
 
 Owns the rhythm, and with whose rights it is done. Promises that writes of an organisation whose
 mover died wait for a lease and a look, not for an operator; that a round takes a bounded number of
@@ -22,6 +23,7 @@ from serai.app.move_run import MoveOptions, MoveReport
 from serai.app.moving import Order, end_left
 from serai.app.runtime import Runtime
 from serai.app.settings import Settings
+from serai.app.transfer.running import runner
 from serai.core.errors import SeraiError
 from serai.schema.admission import role_of_requests
 from serai.schema.errors import SchemaError
@@ -40,10 +42,13 @@ _SHOWN_MAX: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What movers left: moves whose lease has run out, and whether old copies are to go."""
+    """What movers left: moves and transfers of properties whose lease has run out, and whether old
+    copies are to go.
+    """
 
     moves: int
     copies: bool
+    transfers: int
 
 
 async def keep_moves(runtime: Runtime, recorder: Recorder) -> None:
@@ -60,7 +65,7 @@ async def keep_moves_once(
     try:
         left = await _left(runtime, grace_seconds)
         recorder.moves_left(left.moves)
-        if left.moves or left.copies:
+        if left.moves or left.copies or left.transfers:
             await _end(runtime.settings, left, grace_seconds, recorder)
         recorder.upkeep("moves", done=True)
     except (SeraiError, SchemaError, PostgresError, psycopg.Error, OSError) as error:
@@ -71,13 +76,19 @@ async def keep_moves_once(
 async def _left(runtime: Runtime, grace_seconds: float) -> Left:
     async with runtime.directory.pool.connection() as connection:
         (row,) = await connection.fetch(_SQL["moves_left"], grace_seconds)
-    return Left(row["moves"], row["copies"])
+    return Left(row["moves"], row["copies"], row["transfers"])
 
 
 async def _end(settings: Settings, left: Left, grace_seconds: float, recorder: Recorder) -> None:
     url = settings.directory_url
     if RequestRole.of_url(url) == await role_of_requests(url):
         # An operator who chose not to give this process the owner's password ends them.
+        if left.transfers:
+            _log.warning(
+                "%d transfers of properties were left, and this process may not end them: type"
+                " `serai org transfer --resume` where SERAI_DIRECTORY_URL names the owner",
+                left.transfers,
+            )
         if left.moves:
             _log.warning(
                 "%d moves were left by a mover that is gone, and this process may not end them: "
@@ -85,10 +96,22 @@ async def _end(settings: Settings, left: Left, grace_seconds: float, recorder: R
                 left.moves,
             )
         return
-    order = Order("upkeep", MoveOptions(grace_seconds=grace_seconds))
-    report = await end_left(settings, order)
-    _tell(report)
-    recorder.moves_ended(report.ended, report.undone, len(report.stuck), report.swept)
+    if left.transfers:
+        await _end_transfers(settings)
+    if left.moves or left.copies:
+        order = Order("upkeep", MoveOptions(grace_seconds=grace_seconds))
+        report = await end_left(settings, order)
+        _tell(report)
+        recorder.moves_ended(report.ended, report.undone, len(report.stuck), report.swept)
+
+
+async def _end_transfers(settings: Settings) -> None:
+    async with runner(settings) as running:
+        ended = await running.end_stale()
+    if ended.finished or ended.undone:
+        _log.info("transfers: %d finished, %d undone", len(ended.finished), len(ended.undone))
+    for number, why in ended.stuck.items():
+        _log.warning("transfer %d cannot be ended now: %s", number, why)
 
 
 def _tell(report: MoveReport) -> None:

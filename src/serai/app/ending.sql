@@ -6,4 +6,6 @@ SELECT
     EXISTS (
         SELECT FROM serai_directory.move m
         WHERE m.step = 'moved' AND NOT m.swept AND m.ended_at < clock_timestamp() - make_interval(secs => $1::float8)
-    ) AS copies;
+    ) AS copies,
+    (SELECT count(*) FROM serai_directory.transfer t
+     WHERE t.step IN ('copying', 'decided', 'undoing') AND t.lease_until < clock_timestamp()) AS transfers;

@@ -97,7 +97,9 @@ async def _resume(*, as_json: bool) -> int:
         print_json(asdict(ended))
     else:
         console.print(f"{len(ended.finished)} finished, {len(ended.undone)} undone")
-    return 0
+        for number, why in ended.stuck.items():
+            console.print(f"transfer {number} cannot be ended now: {why}")
+    return 1 if ended.stuck else 0
 
 
 async def _transfers(org: str | None, limit: int, *, as_json: bool) -> int:

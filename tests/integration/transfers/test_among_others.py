@@ -16,11 +16,14 @@ from integration.app.programs import Shell
 from integration.transfers.conftest import make_estate
 from integration.transfers.estate import Estate, settle, sound
 from integration.transfers.test_transfer_is_killed import kill
+from serai.app.ending import keep_moves_once
 from serai.app.shard_facts import ShardError
 from serai.app.transfer.running import Asked
+from serai.app.transfer.states import Writes
 from serai.core.ids import uuid7
 from serai.readers.move import Records
 from serai.readers.move.link import connect
+from serai.telemetry.recorder import SILENT
 
 
 async def test_neither_organisation_moves_while_a_hotel_goes_over(far: Estate) -> None:
@@ -63,6 +66,18 @@ async def test_an_organisation_takes_part_in_one_transfer_at_a_time(far: Estate)
             with pytest.raises(ShardError, match="another transfer"):
                 await running.transfer(asked)
     await far.resume()
+
+
+@pytest.mark.parametrize("step", ["decide", "open"])
+async def test_a_process_that_serves_ends_what_was_left(far: Estate, step: str) -> None:
+    before, fleet = far.rows(far.giver), far.fleet
+    await kill(far, step)
+    await keep_moves_once(fleet.owner, SILENT)
+    assert far.state() is Writes.NOBODY, "for all that anybody knows, it lives"
+    fleet.sql("directory", "UPDATE serai_directory.transfer SET lease_until = now()")
+    # It looks as the role of requests, and ends them as the owner.
+    await keep_moves_once(fleet.runtime, SILENT)
+    await far.check(far.taker if step == "open" else far.giver, before)
 
 
 async def test_neighbours_on_both_shards_are_as_they_were(far: Estate) -> None:
@@ -119,5 +134,5 @@ async def test_an_operator_looks_transfers_and_looks_again(far: Estate, tmp_path
     assert seen.status == 1
     assert len(json.loads(seen.out)["against"]) == 2
     resumed = await asyncio.to_thread(operator.ok, "org", "transfer", "--resume", "--json")
-    assert resumed.json == {"finished": [], "undone": []}
+    assert resumed.json == {"finished": [], "undone": [], "stuck": {}}
     await far.check(far.taker, before)

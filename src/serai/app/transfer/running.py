@@ -24,12 +24,12 @@ from serai.app.runtime import load_vertical
 from serai.app.settings import Settings
 from serai.app.shard_facts import ShardError, fleet_directory
 from serai.app.transfer.mapping import Mapping
-from serai.app.transfer.reasons import reasons_against
+from serai.app.transfer.reasons import Untransferable, reasons_against
 from serai.app.transfer.records import BUSY, Claim, Past, Records
 from serai.app.transfer.saga import Saga, TransferStats
 from serai.app.transfer.shape import Shape
 from serai.model import Vertical
-from serai.readers.move.link import connect
+from serai.readers.move.link import LostTurn, connect
 from serai.readers.move.records import LEASE_SECONDS
 from serai.shard.directory import Directory
 
@@ -69,10 +69,11 @@ class Foreseen:
 
 @dataclass(slots=True)
 class Ended:
-    """Transfers that were ended for others: by number."""
+    """Transfers that were ended for others, by number. `stuck`: why one could not be."""
 
     finished: list[int] = field(default_factory=list[int])
     undone: list[int] = field(default_factory=list[int])
+    stuck: dict[int, str] = field(default_factory=dict[int, str])
 
 
 def _nothing(_: TransferStats) -> None:
@@ -103,11 +104,20 @@ class Runner:
         return await self._run(claim, lambda saga: saga.carry(claim), progress)
 
     async def end_stale(self, progress: Progress = _nothing) -> Ended:
-        """End transfers whose process is gone: finish what is decided, undo the rest."""
+        """End transfers whose process is gone: finish what is decided, undo the rest. One that
+        cannot be ended now holds up no other.
+        """
         ended = Ended()
         while claim := await asyncio.to_thread(self._take_over):
-            over = await self._run(claim, partial(_end, claim), progress)
-            (ended.finished if over else ended.undone).append(claim.transfer_id)
+            try:
+                over = await self._run(claim, partial(_end, claim), progress)
+            except LostTurn:
+                # Somebody else ends it.
+                continue
+            except (psycopg.Error, Untransferable) as error:
+                ended.stuck[claim.transfer_id] = str(error).partition("\n")[0]
+            else:
+                (ended.finished if over else ended.undone).append(claim.transfer_id)
         return ended
 
     async def foresee(self, asked: Asked) -> Foreseen:

@@ -83,3 +83,14 @@ BEGIN
     RETURNING m.org_id, m.from_shard, m.term;
 END
 $$;
+
+ALTER FUNCTION serai_directory.admit(text) RENAME TO admit_without_transfers;
+
+-- As before, and the role of requests sees whether a transfer was left: how many, never whose.
+CREATE FUNCTION serai_directory.admit(role_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM serai_directory.admit_without_transfers(role_name);
+    EXECUTE format('GRANT SELECT (step, lease_until) ON serai_directory.transfer TO %I', role_name);
+END
+$$;
