@@ -141,6 +141,8 @@ async def house(store: PostgresStore, shard_url: str, request_role: RequestRole)
                 "INSERT INTO serai.audit_anchor VALUES (%s, 1, now(), '\\x00')", [desk.org]
             )
             owner.execute("SELECT serai.begin_life(%s)", [desk.org])
+            owner.execute("INSERT INTO serai.outlet VALUES (%s, 1, 1)", [desk.org])
+            owner.execute("INSERT INTO serai.move_reply VALUES (%s, 'k', now())", [desk.org])
             owner.execute(
                 "INSERT INTO serai.departure VALUES (%s, gen_random_uuid(), 1, 1, 1, now())",
                 [desk.org],

@@ -19,6 +19,7 @@ from integration.transfers.test_transfer_is_killed import kill
 from serai.app.ending import keep_moves_once
 from serai.app.shard_facts import ShardError
 from serai.app.transfer.running import Asked
+from serai.app.transfer.saga import TransferStats
 from serai.app.transfer.states import Writes
 from serai.core.ids import uuid7
 from serai.readers.move import Records
@@ -96,9 +97,12 @@ async def test_an_interrupt_before_the_decision_undoes_it(far: Estate) -> None:
     began = asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    def show(_: TransferStats) -> None:
+        loop.call_soon_threadsafe(began.set)
+
     async def run() -> None:
         async with far.runner() as running:
-            await running.transfer(far.asked, lambda _: loop.call_soon_threadsafe(began.set))
+            await running.transfer(far.asked, show)
 
     task = asyncio.create_task(run())
     await began.wait()
