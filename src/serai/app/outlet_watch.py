@@ -1,7 +1,8 @@
 """Whether the bus still has what it accepted.
 
 Owns the comparison of the bus's own count with what it told before. Promises that a bus found to
-have less is told aloud, once. Never takes a note back by itself.
+have less is told aloud, once, and that what this process had sent since comes again. Never knows
+more than that: what was lost before its life, only readers of the bus can see.
 """
 
 from __future__ import annotations
@@ -32,27 +33,42 @@ class BusWatch:
         self._known = await self._notes.bus()
 
     async def look(self) -> None:
-        """See whether the bus has lost what it had accepted, aloud; note how far it is.
+        """See whether the bus has lost what it had accepted; send that again. Note how far it is.
 
         Raises:
             BusDown: it does not answer.
         """
         known = self._known
         # What is accepted while the bus is being asked need not be in its answer.
-        accepted = max(known.number, self._reader.accepted)
-        state = await self._bus.state()
+        accepted = max(known.number, self._reader.recent.highest)
+        state = await self._bus.state(known.connection)
         if state is None:
             return
-        if known.store and (state.store != known.store or state.number < accepted):
+        if known.store and (state.store != known.store or state.lowest < accepted):
             self._recorder.outlet_bus_went_back(self._shard)
             _log.error(
-                "the bus has lost messages: it has %s of %s, and had accepted %s of %s. What was "
-                "lost is sent again after `serai outlet rewind`.",
-                *(state.number, state.store, accepted, known.store),
+                "the bus has lost messages: it had %s of %s left, and had accepted %s of %s",
+                *(state.lowest, state.store, accepted, known.store),
             )
-        if state.number < accepted:
-            # Known as it is now, or the same loss would be told again and again.
-            self._reader.accepted = 0
+            await self._again(state, known)
         if state != known:
             self._known = state
             await self._notes.note_bus(state)
+
+    async def _again(self, state: BusState, known: BusState) -> None:
+        """Let what was lost be sent again, as far as this process has sent it."""
+        number = state.lowest if state.store == known.store else 0
+        highest = self._reader.recent.highest
+        lost, whole = self._reader.recent.lost_after(number)
+        by_version: dict[int, list[int]] = {}
+        for org_id, version in lost.items():
+            by_version.setdefault(version, []).append(org_id)
+        for version, org_ids in by_version.items():
+            await self._notes.rewind(org_ids, version)
+        _log.warning("what %s organisations have lost is sent again", len(lost))
+        if not whole or highest < known.number:
+            _log.error(
+                "more was lost on %s than this process has sent: look which organisations lack "
+                "something, and type serai outlet rewind",
+                self._shard,
+            )

@@ -42,10 +42,14 @@ class BusState(Struct, frozen=True):
     Attributes:
         store: which one it is: a bus that was made anew is another one.
         number: of the last message that it has. It rises with each one.
+        lowest: the lowest that this was when a connection began, of those asked about.
+        connection: how many connections to it there were in this process.
     """
 
     store: str
     number: int
+    lowest: int = 0
+    connection: int = 0
 
 
 class BusDown(Exception):
@@ -69,8 +73,12 @@ class Bus(Protocol):
         """
         ...
 
-    async def state(self) -> BusState | None:
-        """Return how far the bus has come, None if it does not count.
+    async def state(self, seen: int) -> BusState | None:
+        """Return how far the bus has come, and had come when the connections after the first `seen`
+        ones began; None if it does not count.
+
+        A server that loses what it had accepted also loses its connections. After that `publish`
+        raises until this was asked, so that no loss hides behind messages sent since.
 
         Raises:
             BusDown: it does not answer.

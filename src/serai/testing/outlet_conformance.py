@@ -112,16 +112,17 @@ async def a_bus_that_does_not_answer_says_so(subject: Subject) -> None:
 
 
 async def its_count_rises_with_each_message(subject: Subject) -> None:
-    before = await subject.bus.state()
+    before = await subject.bus.state(0)
     if before is None:
         assert await subject.bus.publish(_message(7, 1)) == 0, "one that does not count says 0"
         return
     for version in range(1, 4):
         number = await subject.bus.publish(_message(7, version))
-        state = await subject.bus.state()
+        state = await subject.bus.state(before.connection)
         assert state is not None
         assert state.store == before.store
         assert before.number < number <= state.number
+        assert state.lowest == state.number, "no connection began since"
         before = state
 
 

@@ -6,6 +6,7 @@ Owns how a run is begun and ended. Promises that what is stored is read by SQL o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -16,6 +17,9 @@ from integration.outlet.consumer import Copy, Key, read
 from serai.adapters.memory import MemoryBus
 from serai.app.outlet import OutletProcess, Sent, open_outlet
 from serai.ports.outlet import Bus
+
+SECONDS = 60.0
+"""A bound for everything that is waited for."""
 
 
 async def send_all(fleet: Fleet, bus: Bus) -> Sent:
@@ -57,3 +61,13 @@ def position(house: House) -> tuple[int, int]:
     return house.fleet.sql(
         house.home, "SELECT epoch, version FROM serai.org WHERE org_id = %s", house.org_id
     )[0]
+
+
+async def caught_up(bus: MemoryBus, house: House) -> None:
+    """Wait until a message of the newest version was accepted, whatever came before it."""
+    async with asyncio.timeout(SECONDS):
+        while heard(bus, house).version < position(house)[1]:
+            bus.taken.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await bus.taken.wait()

@@ -48,10 +48,11 @@ class NatsBus:
         self._client: Client | None = None
         self._context: JetStreamContext | None = None
         self._lost = asyncio.Event()
+        self._starts: list[int] = []
 
     async def publish(self, message: Message) -> int:
         """Send a message and wait for the stream's answer."""
-        context = await self._connected()
+        context = await self._connected(anew=False)
         asked = asyncio.ensure_future(
             context.publish(
                 f"{self._subject}.{message.org_id}",
@@ -75,14 +76,17 @@ class NatsBus:
         except (NatsError, OSError) as error:
             raise BusDown(str(error) or type(error).__name__) from error
 
-    async def state(self) -> BusState | None:
+    async def state(self, seen: int) -> BusState | None:
         """Return when the stream was made, and the number of its last message."""
-        context = await self._connected()
+        context = await self._connected(anew=True)
         try:
             info = await context.stream_info(self._stream)
         except (NatsError, OSError) as error:
             raise BusDown(str(error) or type(error).__name__) from error
-        return BusState(f"{self._stream} {info.created}", info.state.last_seq)
+        number = info.state.last_seq
+        lowest = min(self._starts[seen:], default=number)
+        store = f"{self._stream} {info.created}"
+        return BusState(store, number, lowest, len(self._starts))
 
     async def close(self) -> None:
         """Close the connection."""
@@ -105,12 +109,15 @@ class NatsBus:
             await asyncio.gather(asked, return_exceptions=True)
             raise BusDown("the connection to NATS was lost")
 
-    async def _connected(self) -> JetStreamContext:
+    async def _connected(self, *, anew: bool) -> JetStreamContext:
+        """Return the way to the stream; after a loss only for who asks how far it is."""
         async with self._connecting:
             if self._client is not None and self._context is not None:
                 if self._client.is_connected and not self._lost.is_set():
                     return self._context
                 await self.close()
+            if self._starts and not anew:
+                raise BusDown("the connection to NATS was lost")
             lost = asyncio.Event()
             client = await self._connect(lost)
             try:
@@ -160,7 +167,7 @@ class NatsBus:
         context = JetStreamContext(client, timeout=_ANSWER_SECONDS)
         try:
             try:
-                await context.stream_info(self._stream)
+                self._starts.append((await context.stream_info(self._stream)).state.last_seq)
             except NotFoundError:
                 config = StreamConfig(
                     name=self._stream,
@@ -169,6 +176,7 @@ class NatsBus:
                 )
                 # Its further parameters have no types.
                 await cast("Any", context).add_stream(config)
+                self._starts.append(0)
         except (NatsError, OSError) as error:
             raise BusDown(f"the stream {self._stream} cannot be had: {error}") from error
         return context

@@ -17,9 +17,10 @@ from serai.core.ids import ORG_SCOPE
 from serai.core.limits import OUTLET_PART_BYTES_MAX
 from serai.ports.outlet import Message
 
-Reason = Literal["new", "floor", "epoch", "ahead"]
+Reason = Literal["new", "floor", "epoch", "ahead", "asked"]
 """Why an organisation begins again: the log does not reach back to its beginning, or to where it
-stood; numbers may mean something else in another epoch; it has lost a tail without one."""
+stood; numbers may mean something else in another epoch; it has lost a tail without one; somebody
+asked for it, or the bus lost a part of such a beginning."""
 _ID: Final = '{{"collection":"{}","scope":{},'
 
 

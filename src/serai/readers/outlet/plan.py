@@ -14,6 +14,8 @@ from uuid import UUID
 
 from serai.readers.outlet.messages import Entry, Reason
 
+ANEW = -1
+"""In place of a version."""
 FIRST = (-1, UUID(int=0))
 """Before the first row of a fill: (collection, id)."""
 
@@ -23,7 +25,7 @@ class Sent:
     """How far an organisation was sent.
 
     Attributes:
-        epoch, version: the bus accepted everything up to here.
+        epoch, version: the bus accepted everything up to here. `ANEW`: it is to begin again.
         term: rises when somebody rewinds; who notes under an old one notes nothing.
         fill: while its rows are being sent, the last of them; else None.
     """
@@ -91,6 +93,8 @@ def next_step(page: Page) -> Begin | Fill | Follow:
 
 
 def _why_again(sent: Sent, page: Page) -> Reason | None:
+    if sent.version == ANEW:
+        return "asked"
     if sent.epoch != page.epoch:
         return "epoch"
     if sent.version > page.head:

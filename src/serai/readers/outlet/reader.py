@@ -21,7 +21,8 @@ from uuid import UUID
 from serai.ports.outlet import Bus, Message
 from serai.readers.outlet.messages import Origin, beginning, ending, of_rows, of_version
 from serai.readers.outlet.notes import Notes
-from serai.readers.outlet.plan import FIRST, Begin, Fill, Follow, Page, Sent, next_step
+from serai.readers.outlet.plan import ANEW, FIRST, Begin, Fill, Follow, Page, Sent, next_step
+from serai.readers.outlet.recent import Recent
 
 _PAGES_MAX: Final = 20
 """Of one organisation in a row, while others wait."""
@@ -57,7 +58,7 @@ class Reader:
         stopped: whether to end at the next message; what was accepted is noted.
 
     Attributes:
-        accepted: the highest number that the bus gave a message.
+        recent: what the bus accepted last.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Reader:
         self._bus = bus
         self._names = names
         self._stopped = stopped
-        self.accepted = 0
+        self.recent = Recent()
 
     async def send(self, org_id: int, sending: Sending | None = None) -> Sending:
         """Send what an organisation has, some pages of it at most; count it in `sending`.
@@ -101,7 +102,7 @@ class Reader:
             case Begin(reason):
                 sent = Sent(page.epoch, page.head, page.sent.term if page.sent else 0, FIRST)
                 origin = Origin(org_id, sent.epoch, sent.term)
-                await self._publish([beginning(origin, sent.version, reason)], sending)
+                await self._publish([beginning(origin, sent.version, reason)], ANEW, sending)
                 sending.begun += 1
                 noted, _ = await self._notes.note(org_id, sent, begins=True)
                 return not noted
@@ -121,9 +122,9 @@ class Reader:
         origin = Origin(org_id, sent.epoch, sent.term)
         if entries:
             messages = of_rows(origin, sent.version, entries, last[1], self._names)
-            await self._publish(messages, sending)
+            await self._publish(messages, ANEW, sending)
         if over:
-            await self._publish([ending(origin, sent.version)], sending)
+            await self._publish([ending(origin, sent.version)], ANEW, sending)
         noted, _ = await self._notes.note(org_id, replace(sent, fill=None if over else last))
         return not noted
 
@@ -138,7 +139,7 @@ class Reader:
                 if self._stopped():
                     return True
                 messages = of_version(origin, version, previous, entries, self._names)
-                await self._publish(messages, sending)
+                await self._publish(messages, previous, sending)
                 sent = replace(sent, version=version)
             over = True
         finally:
@@ -148,8 +149,10 @@ class Reader:
                 noted, sending.done = await self._notes.note(org_id, sent, read_at=at)
         return sending.done or not noted or not follow.versions
 
-    async def _publish(self, messages: Iterable[Message], sending: Sending) -> None:
+    async def _publish(self, messages: Iterable[Message], after: int, sending: Sending) -> None:
+        """Send messages, which come again if it goes on after that version."""
         for message in messages:
-            self.accepted = max(self.accepted, await self._bus.publish(message))
+            number = await self._bus.publish(message)
+            self.recent.note(number, message.org_id, after)
             sending.messages += 1
             sending.size += len(message.body)
