@@ -1,6 +1,7 @@
 """The conformance suite of the outlet's port, on each bus.
 
-Owns the run of every case on the bus in memory and on a real NATS server.
+Owns the run of every case on the bus in memory, on a real NATS server, and on a mock of Kafka
+brokers.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
-from conformance.buses import MemorySubject, NatsSubject
+from conformance.buses import KafkaSubject, MemorySubject, NatsSubject, mock_kafka
 from integration.outlet.nats_server import NatsServer, nats_server
 from serai.ports.outlet import Message
 from serai.testing.outlet_conformance import (
@@ -39,6 +40,16 @@ async def test_jetstream_keeps_the_ports_promise(case: Case, server: NatsServer)
         await case(subject)
     finally:
         await subject.bus.close()
+
+
+@by_name
+async def test_kafkas_protocol_keeps_the_ports_promise(case: Case):
+    async with mock_kafka() as servers:
+        subject = KafkaSubject(servers)
+        try:
+            await case(subject)
+        finally:
+            await subject.bus.close()
 
 
 async def test_a_bus_that_swaps_two_messages_is_found():

@@ -61,8 +61,8 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         "NO_PROXY": "127.0.0.1",
         "SERAI_PORT": port,
     }
-    # Further servers of a page: of a provider, and a second Serai.
-    ports = {"8642": port, "8643": str(free_port()), "9431": str(free_port())}
+    # Further servers of a page: of a provider, a second Serai, and NATS.
+    ports = {"8642": port, **{each: str(free_port()) for each in ("8643", "9431", "4222")}}
     someone = Reader(folder, environment, ports)
     yield someone
     someone.close()

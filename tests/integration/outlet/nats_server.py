@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import shutil
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.api import ConsumerConfig, DeliverPolicy
+from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
 from integration.app.programs import free_port
@@ -86,6 +84,19 @@ class NatsServer:
                     found.append((message.headers["Nats-Msg-Id"], message.data))
                     await message.ack()
             return found
+        except NotFoundError:
+            return []
+        finally:
+            await client.close()
+
+    async def make(self, stream: str, subject: str, *, forgets: bool) -> None:
+        """Make a stream; one that `forgets` remembers ids for a tenth of a second."""
+        client = await self._connect()
+        try:
+            config = StreamConfig(stream, subjects=[subject])
+            if forgets:
+                vars(config)["duplicate_window"] = 0.1
+            await client.jetstream().add_stream(config)
         finally:
             await client.close()
 
@@ -115,7 +126,3 @@ async def nats_server(folder: Path) -> AsyncGenerator[NatsServer]:
         yield server
     finally:
         await server.stop()
-
-
-def parsed(messages: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
-    return [json.loads(body) for _, body in messages]

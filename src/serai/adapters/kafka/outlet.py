@@ -39,12 +39,16 @@ class KafkaBus:
         topic: its name. It is not made here: how many partitions it has cannot be changed later
             without mixing the order of organisations.
         settings: of librdkafka, such as `security.protocol`.
+        seconds: after which a message that is not accepted has failed.
     """
 
-    def __init__(self, servers: str, topic: str, settings: dict[str, str]) -> None:
+    def __init__(
+        self, servers: str, topic: str, settings: dict[str, str], seconds: float = _ANSWER_SECONDS
+    ) -> None:
         """Make the producer; it connects by itself."""
         self._topic = topic
         self._partitions = 0
+        self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._closed = threading.Event()
         given: dict[str, Any] = {
@@ -54,7 +58,7 @@ class KafkaBus:
             "acks": "all",
             "enable.idempotence": True,
             "linger.ms": 0,
-            "message.timeout.ms": int(_ANSWER_SECONDS * 1000),
+            "message.timeout.ms": int(seconds * 1000),
             "message.max.bytes": OUTLET_MESSAGE_BYTES_MAX,
             # What it says is in the error of the message that it concerns.
             "log_level": 0,
@@ -102,9 +106,7 @@ class KafkaBus:
     async def _look(self) -> int:
         """Return how many partitions the topic has."""
         try:
-            found = await asyncio.to_thread(
-                self._producer.list_topics, self._topic, _ANSWER_SECONDS
-            )
+            found = await asyncio.to_thread(self._producer.list_topics, self._topic, self._seconds)
         except KafkaException as error:
             raise _meaning(error.args[0]) from error
         topic = found.topics[self._topic]
