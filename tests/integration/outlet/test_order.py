@@ -6,7 +6,7 @@ import asyncio
 import json
 
 from integration.moves.street import Fleet, House
-from integration.outlet.desk import caught_up, heard, position, sending, stored
+from integration.outlet.desk import SECONDS, caught_up, heard, position, sending, stored
 from serai.adapters.memory import MemoryBus
 from serai.app.outlet import open_outlet
 from serai.ports.outlet import Message
@@ -76,7 +76,7 @@ async def test_two_that_send_at_once_repeat_each_other_and_never_swap(
     fleet: Fleet, house: House, no_turns: None
 ):
     """As a process that lost its turn and does not know it does."""
-    bus = Jittery()
+    bus = Jittery(house.org_id)
     async with sending(fleet, bus), sending(fleet, bus):
         async with house.busy(writers=5):
             await house.told_more(60)
@@ -89,9 +89,20 @@ async def test_two_that_send_at_once_repeat_each_other_and_never_swap(
 
 
 class Jittery(MemoryBus):
-    """Takes messages of several senders in whatever order they come to it."""
+    """Takes messages of several senders in whatever order they come to it; the first of one
+    organisation only when two senders have brought it.
+    """
+
+    def __init__(self, org_id: int) -> None:
+        super().__init__()
+        self._org_id, self._first = org_id, asyncio.Barrier(2)
+        self._met = 0
 
     async def publish(self, message: Message) -> int:
+        if message.org_id == self._org_id and self._met < 2:
+            self._met += 1
+            async with asyncio.timeout(SECONDS):
+                await self._first.wait()
         # Another number of turns of the loop for each, by the message alone.
         for _ in range(sum(message.body) % 7):
             await asyncio.sleep(0)

@@ -48,7 +48,7 @@ async def known(server: NatsServer, house: House) -> Copy:
 async def caught_up(server: NatsServer, house: House) -> Copy:
     async with asyncio.timeout(SECONDS):
         while (copy := await known(server, house)).version < position(house)[1]:  # noqa: ASYNC110 - in another process
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0)
     return copy
 
 
@@ -92,7 +92,7 @@ async def test_an_outlet_killed_before_it_notes_sends_again_and_leaves_nothing_o
         held.execute("SELECT 1 FROM serai.outlet WHERE org_id = %s FOR UPDATE", (house.org_id,))
         async with outlet(fleet, server.url + f"/{STREAM}") as process, asyncio.timeout(SECONDS):
             while await server.count(STREAM) < before + 5:  # noqa: ASYNC110 - in another process
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0)
             process.kill()
             await process.wait()
         # Its statement, which waits for the row, would still be run by the database.

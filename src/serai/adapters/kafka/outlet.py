@@ -40,6 +40,9 @@ class KafkaBus:
             without mixing the order of organisations.
         settings: of librdkafka, such as `security.protocol`.
         seconds: after which a message that is not accepted has failed.
+
+    Raises:
+        ValueError: librdkafka does not know a setting.
     """
 
     def __init__(
@@ -63,7 +66,10 @@ class KafkaBus:
             # What it says is in the error of the message that it concerns.
             "log_level": 0,
         }
-        self._producer = Producer(given)
+        try:
+            self._producer = Producer(given)
+        except KafkaException as error:
+            raise ValueError(_said(error)) from error
         self._thread = threading.Thread(target=self._poll, name="serai-kafka", daemon=True)
         self._thread.start()
 
@@ -118,6 +124,11 @@ class KafkaBus:
     def _poll(self) -> None:
         while not self._closed.is_set():
             self._producer.poll(_POLL_SECONDS)
+
+
+def _said(error: KafkaException) -> str:
+    first = error.args[0] if error.args else None
+    return first.str() if isinstance(first, KafkaError) else str(error)
 
 
 def _settle(answered: asyncio.Future[KafkaError | None], error: KafkaError | None) -> None:
