@@ -21,7 +21,7 @@ from uuid import UUID
 
 from serai.core.errors import Code, SeraiError
 from serai.log.coalesce import Coalescer
-from serai.ports.store import Store
+from serai.ports.store import AuditedStore, AuditEntry, AuditPage, Store
 
 if TYPE_CHECKING:
     from serai.app.runtime import Shard
@@ -73,6 +73,26 @@ class Homes:
         home = self._directory.resolve(org_id)
         return await self._once(home, org_id, work, verified=verified)
 
+    async def followed(self, org_id: int, work: Callable[[AuditedStore], Awaitable[T]]) -> T:
+        """Read at the organisation's home; once more at the new one if it went there meanwhile. For
+        commands: each asks the directory anew afterwards.
+
+        Raises:
+            SeraiError: `not_found` for a number outside every range; whatever `work` raises.
+        """
+        home = self._directory.resolve(org_id)
+        (found,) = await asyncio.gather(self._read(home, work), return_exceptions=True)
+        await self._directory.refresh()
+        # The directory is the first to say that an organisation has gone, before its old home does.
+        if self._directory.resolve(org_id) != home:
+            return await self._read(self._directory.resolve(org_id), work)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    async def _read(self, home: ShardRef, work: Callable[[AuditedStore], Awaitable[T]]) -> T:
+        return await work((await self._opened(home)).store)
+
     async def grants(self, org_id: int, user_id: UUID) -> tuple[int, list[tuple[str, UUID | None]]]:
         """Return (grants_version, [(role, property or None for all)]) of a user."""
         return await self.at_home(
@@ -117,6 +137,39 @@ class Homes:
                 raise error
             # Woken by the doorbell; the pause is for one that is not heard.
             await self._directory.changed(min(_LOOK_SECONDS, left))
+
+
+class RecordAtHome:
+    """The audit record of organisations, page by page from where they live then: it moves with
+    them, number by number.
+    """
+
+    def __init__(self, homes: Homes) -> None:
+        """Keep where they live."""
+        self._homes = homes
+
+    async def audit_page(self, org_id: int, after: int, *, limit: int) -> AuditPage | None:
+        """Return entries after a number; see `AuditReader`."""
+        return await self._homes.followed(
+            org_id, lambda store: store.audit_page(org_id, after, limit=limit)
+        )
+
+    async def audit_list(
+        self,
+        org_id: int,
+        *,
+        before: int | None,
+        row_id: UUID | None = None,
+        user_id: UUID | None = None,
+        limit: int,
+    ) -> list[AuditEntry]:
+        """Return entries before a number; see `AuditReader`."""
+        return await self._homes.followed(
+            org_id,
+            lambda store: store.audit_list(
+                org_id, before=before, row_id=row_id, user_id=user_id, limit=limit
+            ),
+        )
 
 
 async def _verify(store: Store, org_id: int) -> None:

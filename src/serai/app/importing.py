@@ -94,7 +94,12 @@ async def import_file(
     with await asyncio.to_thread(private_copy, path) as copy:
         digest, lines = await asyncio.to_thread(measure, copy)
         report = ImportReport(str(path), digest.hex(), lines=max(lines - 1, 0))
-        await _import_copy(runtime, org_key, importer, copy, report, progress)
+        try:
+            await _import_copy(runtime, org_key, importer, copy, report, progress)
+        except SeraiError as error:
+            if error.code not in (Code.ORG_MOVED, Code.ORG_FROZEN):
+                raise
+            raise SeraiError(error.code, _MOVED) from error
     report.bad_lines.sort()
     return report
 
@@ -213,6 +218,10 @@ def _account(report: ImportReport, line: ImportedLine, answer: object) -> None:
         report.rows += len(line.rows)
 
 
+_MOVED: Final = (
+    "The organisation went to another shard during the import. Type the same import again: it goes"
+    " on where it stopped, at the new home, and imports nothing twice."
+)
 _OF_THE_LINE: Final = frozenset(code for code in Code if code.kind.status in (409, 413, 422))
 
 

@@ -81,6 +81,19 @@ async def sign_out_everywhere(runtime: Runtime, user_id: UUID) -> int:
     return len(ended)
 
 
+async def shut_out(runtime: Runtime, user_id: UUID) -> int:
+    """Let the user sign in no more and end every session; return how many there were."""
+    async with runtime.directory.pool.connection() as directory:
+        ended = await people.disable_user(directory, user_id=user_id, now=runtime.clock.now())
+    return len(ended)
+
+
+async def let_in(runtime: Runtime, user_id: UUID) -> None:
+    """Let the user sign in again."""
+    async with runtime.directory.pool.connection() as directory:
+        await people.enable_user(directory, user_id=user_id)
+
+
 async def link_identity(runtime: Runtime, user_id: UUID, issuer: str, subject: str) -> bool:
     """Say that an identity of another issuer is the user's; False if it was so already.
 

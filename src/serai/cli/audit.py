@@ -46,6 +46,7 @@ def verify(
 
 
 async def _verify(key: str, first: int, expect: tuple[int, bytes] | None, *, as_json: bool) -> int:
+    from serai.app.homes import RecordAtHome
     from serai.app.runtime import open_runtime
     from serai.log.verify import verify as verified
 
@@ -53,7 +54,7 @@ async def _verify(key: str, first: int, expect: tuple[int, bytes] | None, *, as_
         org_id = await runtime.directory.org_by_key(key)
         if org_id is None:
             raise CommandFailed(f"There is no organisation {key!r}.")
-        store = (await runtime.shard_for(org_id)).store
+        store = RecordAtHome(runtime.homes)
         with progress_bar() as bar:
             task = bar.add_task("audit", total=None)
 
@@ -122,13 +123,14 @@ def list_entries(
 
 
 async def _list(key: str, row: UUID | None, user: UUID | None, limit: int, *, as_json: bool) -> int:
+    from serai.app.homes import RecordAtHome
     from serai.app.runtime import open_runtime
 
     async with open_runtime(load_settings(), as_owner=True) as runtime:
         org_id = await runtime.directory.org_by_key(key)
         if org_id is None:
             raise CommandFailed(f"There is no organisation {key!r}.")
-        store = (await runtime.shard_for(org_id)).store
+        store = RecordAtHome(runtime.homes)
         names = {c.number: c.name for c in runtime.vertical.collections}
         await _print(store, org_id, row, user, limit, names, as_json=as_json)
     return 0

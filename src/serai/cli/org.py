@@ -16,13 +16,16 @@ from serai.cli import Json
 from serai.cli.audit import app as audit_app
 from serai.cli.moving import move, verify
 from serai.cli.run import CommandFailed, console, print_json, run
+from serai.cli.shut_out import disable, enable, sign_out
 from serai.cli.transferring import transfer, transfers
 from serai.cli.where import where
 
 app = App(name="org", help="Organisations: create, list, where, move, verify, transfer, audit.")
 for each in (audit_app, where, move, verify, transfer, transfers):
     app.command(each)
-user_app = App(name="user", help="People: create, add to an organisation, password, sign out.")
+user_app = App(name="user", help="People: create, add to an organisation, password, disable.")
+for each in (sign_out, disable, enable):
+    user_app.command(each)
 
 
 @app.command
@@ -150,34 +153,6 @@ async def _new_password(email: str, *, as_json: bool) -> int:
             f"still signed in by their accounts at {', '.join(linked)}. To forget these: "
             f"serai user unlink {email}"
         )
-    return 0
-
-
-@user_app.command(name="sign-out")
-def sign_out(email: str, *, as_json: Json = False) -> int:
-    """End every session of a user, on every device. They may sign in again, with the same password.
-
-    Parameters
-    ----------
-    email
-        How the user signs in.
-    """
-    return run(_sign_out(email, as_json=as_json))
-
-
-async def _sign_out(email: str, *, as_json: bool) -> int:
-    from serai.app.people import sign_out_everywhere, user_id_of
-    from serai.app.runtime import open_runtime
-
-    async with open_runtime(load_settings(), as_owner=True) as runtime:
-        user_id = await user_id_of(runtime, email)
-        if user_id is None:
-            raise CommandFailed(f"There is no user {email}.")
-        ended = await sign_out_everywhere(runtime, user_id)
-    if as_json:
-        print_json({"user_id": str(user_id), "email": email, "sessions_ended": ended})
-    else:
-        console.print(f"{email} is signed out; sessions ended: {ended}")
     return 0
 
 

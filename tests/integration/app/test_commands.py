@@ -25,6 +25,8 @@ NOWHERE = "postgresql://serai:hush@127.0.0.1:1/serai"
         ("user", "create", "a@b.example"),
         ("user", "password", "a@b.example"),
         ("user", "sign-out", "a@b.example"),
+        ("user", "disable", "a@b.example"),
+        ("user", "enable", "a@b.example"),
         ("user", "link", "a@b.example", "https://id.example", "1"),
         ("user", "unlink", "a@b.example"),
         ("user", "add", "a@b.example", "--org", "a", "--role", "owner"),

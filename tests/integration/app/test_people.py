@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import aiohttp
 import psycopg
+import pytest
 import pytest_asyncio
 from psycopg import sql
 
@@ -176,6 +177,54 @@ async def test_identities_are_forgotten_by_command_and_the_sessions_end(
     assert told.err == f"{house.owner}: identities forgotten: 0; sessions ended: 0\n"
     assert "unlink" not in shell.ok("user", "password", house.owner).err
     assert shell.run("user", "unlink", f"no-{house.owner}").status == 1
+
+
+async def test_a_disabled_user_is_out_on_every_device_and_gets_in_again_when_enabled(
+    api: Api, house: House, shell: Shell
+) -> None:
+    phone = await api.sign_in(house.owner, house.password)
+    _, me = await api.get("/v1/me", phone["accessToken"])
+    form = {"email": house.owner, "password": house.password}
+    done = shell.ok("user", "disable", house.owner, "--json").json
+    assert done == {
+        "user_id": me["id"],
+        "email": house.owner,
+        "state": "disabled",
+        "sessions_ended": 1,
+    }
+    again = shell.ok("user", "disable", house.owner, "--json").json
+    assert (again["state"], again["sessions_ended"]) == ("disabled", 0)
+    status, problem = await api.post("/v1/auth/token", form)
+    assert (status, problem["code"]) == (401, "credentials")
+    status, problem = await api.post("/v1/auth/refresh", {"refreshToken": phone["refreshToken"]})
+    assert (status, problem["code"]) == (401, "refresh_invalid")
+    # The process reads the sessions that have ended every five seconds.
+    while (await api.get("/v1/me", phone["accessToken"]))[0] == 200:  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0)
+    shell.ok("user", "password", house.owner)
+    status, _ = await api.post("/v1/auth/token", form)
+    assert status == 401
+    back = shell.ok("user", "enable", house.owner, "--json").json
+    assert back == {"user_id": me["id"], "email": house.owner, "state": "active"}
+    new = shell.ok("user", "password", house.owner, "--json").json["password"]
+    assert organisations(await api.sign_in(house.owner, new)) == [house.key]
+    assert (await api.get("/v1/me", phone["accessToken"]))[0] == 401
+
+
+async def test_what_is_told_of_a_disabled_user_names_what_goes_on(
+    house: House, shell: Shell
+) -> None:
+    told = shell.ok("user", "disable", house.owner).err
+    assert f"{house.owner} is disabled; sessions ended: 0" in told
+    assert "API keys that they made go on" in told
+    assert f"{house.owner} may sign in" in shell.ok("user", "enable", house.owner).err
+
+
+@pytest.mark.parametrize("word", ["disable", "enable"])
+async def test_to_shut_out_or_let_in_nobody_is_a_mistake(shell: Shell, key: str, word: str) -> None:
+    done = shell.run("user", word, f"no-{key}@example.com", "--json")
+    assert (done.status, done.out) == (1, "")
+    assert f"There is no user no-{key}@example.com." in done.err
 
 
 async def test_to_sign_out_nobody_is_a_mistake(shell: Shell, key: str) -> None:

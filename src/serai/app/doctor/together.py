@@ -36,7 +36,9 @@ async def explain_together(
     Raises:
         SeraiError: a database does not answer.
     """
-    known = await explain_device(runtime, org_id, key, device_id)
+    known = await runtime.homes.followed(
+        org_id, lambda _: explain_device(runtime, org_id, key, device_id)
+    )
     report, findings = (None, []) if known is None else known
     if look is None:
         return None if report is None else Together(report, None, None, findings)

@@ -86,6 +86,10 @@ async def explain_token(runtime: Runtime, text: str) -> tuple[TokenReport, list[
             not answer.
     """
     token = runtime.sealer.inspect(text)
+    return await runtime.homes.followed(token.org_id, lambda _: _explained(runtime, token))
+
+
+async def _explained(runtime: Runtime, token: SinceToken) -> tuple[TokenReport, list[Finding]]:
     async with runtime.directory.pool.connection() as directory:
         org = await organisation_of_id(directory, token.org_id)
     shard = await runtime.shard_for(token.org_id)
