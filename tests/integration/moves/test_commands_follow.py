@@ -22,16 +22,20 @@ from serai.ports.store import AuditedStore
 from serai_hospitality.data import data_path
 
 
-async def test_a_record_is_verified_and_listed_across_a_move(fleet: Fleet, house: House) -> None:
+async def test_a_record_is_verified_across_a_move(
+    fleet: Fleet, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After each page the organisation goes to the other shard, where its record goes on."""
     owner, home = fleet.owner, house.home
     await owner.directory.refresh()
     expected = await verify((await owner.shard_for(house.org_id)).store, house.org_id)
     moved: list[str] = []
+    # The record of this hotel is shorter than a page.
+    monkeypatch.setattr("serai.log.verify.AUDIT_PAGE_ENTRIES", 5)
 
     class Moving(RecordAtHome):
         async def audit_page(self, org_id: int, after: int, *, limit: int):
-            page = await super().audit_page(org_id, after, limit=5)
+            page = await super().audit_page(org_id, after, limit=limit)
             if len(moved) < 2:
                 moved.append(other(moved[-1] if moved else home))
                 await fleet.move(house.org_id, to=moved[-1])
