@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 import aiohttp
@@ -16,7 +17,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from integration.app.programs import free_port
+from integration.app.programs import Ended, Shell, free_port
 from integration.http.house import Api, Inn, make_inn, new_row, token_for
 from serai.app.asgi import http_app
 from serai.app.fleet import prepare_fleet
@@ -124,6 +125,11 @@ async def fleet() -> AsyncIterator[Fleet]:
         yield Fleet(primary, replica, settings, inns, f"http://127.0.0.1:{port}")
 
 
+async def typed(shell: Shell, *words: str) -> Ended:
+    """Type a command of `serai shard` while everything else goes on."""
+    return await asyncio.to_thread(shell.run, "shard", *words)
+
+
 def _kept(fleet: Fleet, org_id: int) -> list[UUID]:
     """Return the rows that the log has as inserted, in order; its versions have no gap."""
     found = fleet.asked(
@@ -193,23 +199,44 @@ async def test_an_asynchronous_one_raises_the_epoch_so_that_devices_check_anew(f
         assert "nextToken" in answer
 
 
-async def test_a_planned_promotion_loses_nothing_and_needs_nobodys_word(fleet: Fleet):
+async def test_a_planned_promotion_loses_nothing_and_needs_nobodys_word(
+    fleet: Fleet, tmp_path: Path
+):
+    """By the commands: the replica is listed, left out, added again, and promoted."""
+    shell = Shell(
+        tmp_path, {"SERAI_DIRECTORY_URL": fleet.settings.directory_url, "SUDO_USER": "ann"}
+    )
+    listed = (await typed(shell, "replica", "list", "--json")).json
+    assert [(each["shard"], each["name"], each["state"]) for each in listed] == [
+        ("shard-1", "copy-1", "follows")
+    ]
+    copy = ("shard-1", "copy-1")
+    assert (await typed(shell, "replica", "remove", *copy, "--reason", "a look")).status == 0
+    assert (await typed(shell, "replica", "list", "--json")).json == []
+    url = fleet.replica.url("shard")
+    added = await typed(shell, "replica", "add", *copy, url, "--reason", "looked", "--json")
+    assert added.json == {"shard": "shard-1", "replica": "copy-1"}
     async with fleet.tills() as (till, neighbour):
         done = asyncio.Event()
         tasks = [asyncio.create_task(each.run(done)) for each in (till, neighbour)]
         await till.more(10)
-        promoted = await promote(
-            fleet.settings,
-            "shard-1",
-            "copy-1",
-            synchronous=False,
-            primary_is_down=False,
-            reason="a larger machine",
-        )
+        why = ("--reason", "a larger machine", "--json")
+        promoted = (await typed(shell, "promote", "shard-1", "--to", "copy-1", *why)).json
         await till.more(10)
         done.set()
         await asyncio.gather(*tasks)
-    assert (promoted.old_primary, promoted.epochs) == ("fenced", 0)
+    del promoted["seconds"]
+    assert promoted == {
+        "shard": "shard-1",
+        "replica": "copy-1",
+        "old_primary": "fenced",
+        "epochs": 0,
+        "left_out": [],
+    }
+    history = (await typed(shell, "history", "--json")).json
+    noted = [(each["actor"].split("@")[0], each["reason"]) for each in history]
+    assert ("ann", "promoted copy-1: a larger machine") in noted
+    assert {("ann", "a look"), ("ann", "looked")} <= set(noted)
     kept = [str(each) for each in _kept(fleet, fleet.inns[0].org_id)]
     assert sorted(kept) == sorted(till.acknowledged)
     assert neighbour.errors == []

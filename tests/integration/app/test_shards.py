@@ -201,3 +201,75 @@ def test_an_organisation_that_nobody_made_is_nowhere(operator: Shell) -> None:
     for name in ("nobody", "77", "9" * 30, secrets.token_hex(4)):
         done = operator.run("org", "where", name)
         assert (done.status, "There is no organisation" in done.err) == (1, True)
+
+
+def test_a_replica_that_is_none_is_not_added_and_nothing_is_noted(
+    operator: Shell, databases: tuple[str, str, str]
+) -> None:
+    """The shard itself, another database, nobody, a shard that there is not, no reason."""
+    assert operator.ok("shard", "replica", "list", "--json").json == []
+    before = operator.ok("shard", "history", "--json").json
+    why = ("--reason", "reads")
+    for url, words in (
+        (databases[1], "What answers there is no streaming replica of shard-1."),
+        (databases[2], "What answers there is no streaming replica of shard-1."),
+        (NOBODY, "It cannot be compared: "),
+    ):
+        refused = operator.run("shard", "replica", "add", "shard-1", "copy-1", url, *why, "--json")
+        assert (refused.status, refused.out, words in refused.err) == (1, "", True), refused
+        assert "hunter2" not in refused.err
+    unknown = operator.run("shard", "replica", "add", "shard-9", "copy-1", databases[1], *why)
+    assert (unknown.status, "shard-9" in unknown.err, "shard-1" in unknown.err) == (1, True, True)
+    without = operator.run("shard", "replica", "add", "shard-1", "copy-1", databases[1])
+    assert without.status != 0
+    assert operator.ok("shard", "history", "--json").json == before
+    assert operator.ok("shard", "replica", "list", "--json").json == []
+
+
+def test_a_replica_that_is_away_is_listed_as_such_and_removed_with_who_and_why(
+    operator: Shell, databases: tuple[str, str, str]
+) -> None:
+    ask(
+        databases[0],
+        "INSERT INTO serai_directory.replica (shard_id, name, url) VALUES (1, 'copy-1', %s)",
+        NOBODY,
+    )
+    listed = operator.run("shard", "replica", "list", "--json")
+    assert listed.status == 1
+    assert listed.json == [
+        {
+            "shard": "shard-1",
+            "name": "copy-1",
+            "address": "127.0.0.1:1",
+            "state": "away",
+            "behind_bytes": None,
+        }
+    ]
+    assert "hunter2" not in operator.run("shard", "replica", "list").out
+    wrong = operator.run("shard", "replica", "remove", "shard-1", "copy-9", "--reason", "slip")
+    assert (wrong.status, "has no replica 'copy-9'. Replicas: copy-1." in wrong.err) == (1, True)
+    removed = operator.ok(
+        "shard", "replica", "remove", "shard-1", "copy-1", "--reason", "it burned", "--json"
+    ).json
+    assert removed == {"shard": "shard-1", "replica": "copy-1"}
+    newest = operator.ok("shard", "history", "--json").json[0]
+    assert newest["actor"].startswith("ann@")
+    assert (newest["action"], newest["reason"]) == ("delete", "it burned")
+    again = operator.run("shard", "replica", "remove", "shard-1", "copy-1", "--reason", "again")
+    assert (again.status, "Replicas: none." in again.err) == (1, True)
+
+
+def test_a_promotion_to_nobody_touches_nothing(
+    operator: Shell, databases: tuple[str, str, str]
+) -> None:
+    before = operator.ok("shard", "history", "--json").json
+    for words, said in (
+        (("shard-9", "--to", "copy-1", "--reason", "slip"), "shard-9"),
+        (("shard-1", "--to", "copy-1", "--reason", "slip"), "no replica 'copy-1'. Replicas: none"),
+    ):
+        refused = operator.run("shard", "promote", *words, "--json")
+        assert (refused.status, refused.out, said in refused.err) == (1, "", True), refused
+    assert operator.run("shard", "promote", "shard-1", "--to", "copy-1").status != 0
+    assert operator.ok("shard", "history", "--json").json == before
+    # Its primary was not fenced.
+    assert ask(databases[1], "SHOW default_transaction_read_only") == [("off",)]
