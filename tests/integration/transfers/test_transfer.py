@@ -18,6 +18,8 @@ from integration.moves.street import House
 from integration.transfers.estate import Estate, sound
 from serai.app.operator import operator
 from serai.app.transfer.reasons import Untransferable
+from serai.app.transfer.saga import TransferStats
+from serai.app.transfer.states import Writes
 from serai.core.errors import Code, SeraiError
 from serai.core.ids import uuid7
 
@@ -115,6 +117,37 @@ async def test_a_hotel_that_is_sold_back_is_as_it_was(far: Estate) -> None:
     # It is the giver's again in every respect.
     await far.giver.pushed(2)
     await sound(far.giver)
+
+
+async def interrupted(estate: Estate, when: Callable[[TransferStats], bool]) -> None:
+    """Transfer the hotel and interrupt it, as Ctrl-C does, at the first step of which `when` is
+    true.
+    """
+    loop = asyncio.get_running_loop()
+    async with estate.runner() as running:
+
+        def progress(stats: TransferStats) -> None:
+            if when(stats) and not running._stop.is_set():
+                loop.call_soon_threadsafe(run.cancel)
+                assert running._stop.wait(60), "an interrupt is heard"
+
+        run = asyncio.create_task(running.transfer(estate.asked, progress))
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+
+async def test_an_interrupt_before_the_decision_gives_both_back_what_they_had(far: Estate) -> None:
+    before = far.rows(far.giver)
+    await interrupted(far, lambda stats: stats.rows > 0)
+    await far.check(far.giver, before)
+    assert far.state() is Writes.GIVER
+
+
+async def test_an_interrupt_after_the_decision_leaves_nothing_to_resume(far: Estate) -> None:
+    before = far.rows(far.giver)
+    await interrupted(far, lambda stats: stats.removed > 0)
+    await far.check(far.taker, before)
+    assert far.state() is Writes.TAKER
 
 
 async def test_both_records_say_who_when_why_and_where(far: Estate) -> None:

@@ -33,7 +33,9 @@ from serai.readers.move.link import LostTurn, connect
 from serai.readers.move.records import LEASE_SECONDS
 from serai.shard.directory import Directory
 
-_DECIDED: Final = ("decide", "open", "end grants", "empty", "release", "end", "undo", "let go")
+_INTERRUPTIBLE: Final = ("claim ", "look", "hold", "freeze", "map", "copy", "page")
+"""Steps before which an interrupt ends the transfer. What is decided goes on to its end, and so does
+what is being undone: the taker would stay frozen."""
 T = TypeVar("T")
 Progress = Callable[[TransferStats], None]
 
@@ -172,7 +174,7 @@ class Runner:
 
     def _at(self, name: str, stats: TransferStats, progress: Progress) -> None:
         progress(stats)
-        if self._stop.is_set() and not name.startswith(_DECIDED):
+        if self._stop.is_set() and name.startswith(_INTERRUPTIBLE):
             raise Interrupted
 
     def _claim(self, asked: Asked, who: str) -> Claim | str:

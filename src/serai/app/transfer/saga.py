@@ -247,7 +247,7 @@ class Saga:
                     removed = giver.remove(collection, scope, page, claim.term)
                     assert removed, "nobody changes a row of a property that is held"
                     self.stats.removed += len(page)
-                    self._step("page")
+                    self._step("emptied")
             self._step("release")
             said = self._said(claim)
             giver.depart(claim.transfer_id, claim.to_org, scope, claim.term, said)
