@@ -15,18 +15,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
 from serai.core.errors import SeraiError
 from serai.core.limits import REQUEST_DEADLINE_SECONDS
-from serai.shard.connection import Connection, Record, unavailable
+from serai.shard.connection import Connection, PostgresError, Record, unavailable
 from serai.shard.doorbell import Doorbell
 from serai.shard.placement import Placement, ReplicaRef, ShardRef
 from serai.shard.pools import PinnedPool
 from serai.shard.queries import load_queries
 from serai.shard.role import RequestRole
 
+_log = logging.getLogger(__name__)
 CHANGES_MAX: Final = 1_000
 """Changes taken one by one; with more, the placement is read whole."""
 CHANNEL: Final = "serai_placement"
@@ -75,6 +77,7 @@ class Follower:
         self._heard_at = self._now()
         self._asked = 0
         self._answered = 0
+        self._failed = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, poll_seconds: float, *, listen: bool) -> None:
@@ -99,10 +102,18 @@ class Follower:
         mine, before = self._asked, self.placement.version
         async with self._turn:
             if self._answered < mine:
-                # For all who asked up to now: who waits for the turn is answered by this one.
+                # For all who asked up to now: who waits for the turn is answered by this one. Also
+                # by its failure, or a thousand would wait for a directory that is cut off, one
+                # after another.
                 asked = self._asked
-                await self._read()
-                self._answered = asked
+                try:
+                    await self._read()
+                except SeraiError:
+                    self._failed, self._answered = True, asked
+                    raise
+                self._failed, self._answered = False, asked
+            elif self._failed:
+                raise unavailable()
         return self.placement.version != before
 
     async def changed(self, seconds: float) -> bool:
@@ -123,6 +134,11 @@ class Follower:
                     # It is there: a large placement may take its time.
                     patience.reschedule(self._now() + REQUEST_DEADLINE_SECONDS)
                     await self._catch_up(c, version)
+        except PostgresError:
+            self.stats.refresh_failures += 1
+            self.stale = True
+            self._heard_at = self._now()
+            raise
         except (SeraiError, TimeoutError) as error:
             self.stats.refresh_failures += 1
             self.stale = True
@@ -165,7 +181,10 @@ class Follower:
                 await asyncio.sleep(RINGS_APART_SECONDS)
             # Counted by refresh; the next round tries again.
             with contextlib.suppress(SeraiError):
-                await self.refresh()
+                try:
+                    await self.refresh()
+                except PostgresError as error:
+                    _log.warning("the directory cannot be read: %s", error)
 
 
 def _as(role: RequestRole | None, url: str) -> str:

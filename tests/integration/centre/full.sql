@@ -40,6 +40,11 @@ VALUES (int8range(1, 1000000), 1, 500000), (int8range(1000000, 2000000), 2, 1000
 INSERT INTO serai_directory.organisation (org_id, key, name) SELECT g, 'o' || g, 'O' FROM generate_series(1, %(rows)s) g;
 INSERT INTO serai_directory.transfer (property_id, from_org, to_org, step, term, lease_until, actor, reason)
 SELECT gen_random_uuid(), g, g + 1, 'done', 1, now(), 'a', 'r' FROM generate_series(1, %(rows)s - 1) g;
+-- Nearly all of them are over; the last ones are not, or their old copies are still there.
+INSERT INTO serai_directory.move (org_id, from_shard, to_shard, step, term, lease_until, actor, reason, ended_at, swept)
+SELECT g, 1, 2, 'moved', 1, now(), 'a', 'r', now(), g <= %(rows)s - 20 FROM generate_series(1, %(rows)s) g;
+INSERT INTO serai_directory.move (org_id, from_shard, to_shard, step, term, lease_until, actor, reason)
+SELECT g, 1, 2, 'flipped', 1, now(), 'a', 'r' FROM generate_series(1, 20) g;
 INSERT INTO serai_directory.org_override (org_id, shard_id) SELECT g, 2 FROM generate_series(100, %(rows)s) g;
 INSERT INTO serai_directory.placement_audit (version, actor, reason, action, subject)
 SELECT g, 'a', 'r', 'insert', 'org_override' FROM generate_series(1, %(rows)s) g;

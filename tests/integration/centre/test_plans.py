@@ -354,6 +354,33 @@ def test_what_is_read_while_an_organisation_is_frozen_looks_at_no_reply_that_was
     assert [name for name in too_much(read) if name.startswith("serai.reply")] == []
 
 
+async def test_an_arrival_looks_at_no_tombstone_but_those_of_its_rows(
+    store: PostgresStore, shard_url: str
+):
+    """Its plan is made, and kept, while there are none; then there are many."""
+    desk = await Desk.open(subject_of(store))
+    _analyze(shard_url)
+    guest = desk.guest("g")
+    text = named_statements()["serai.app.transfer/ends.sql:arrive"].encode()
+    where = {"org": desk.org, "collection": GUESTS, "scope": ORG_SCOPE}
+    stands = {"version": 100, "number": 100, "hash": b"", "at": "2026-01-01T00:00:00Z"}
+    given = {**where, **stands, "author": USER, "ids": [guest.id], "docs": [guest.doc]}
+    with psycopg.connect(shard_url, options=MOVERS) as conn:
+        conn.execute(text, given)
+        conn.rollback()
+        with psycopg.connect(shard_url, autocommit=True) as other:
+            other.execute(
+                "INSERT INTO serai.tombstone (org_id, collection, id, version, left_with)"
+                " SELECT %s, %s, gen_random_uuid(), 1, %s FROM generate_series(1, %s)",
+                (desk.org, GUESTS, desk.sea, ROWS),
+            )
+        conn.execute(text, given)
+        read = scans(conn.cursor(row_factory=dict_row).execute(SCANS))
+        conn.rollback()
+    assert read, "PostgreSQL counts what the transaction read"
+    assert too_much(read) == {}
+
+
 @pytest.mark.parametrize("name", HOSPITALITY.by_name)
 def test_no_arrival_of_a_property_reads_a_table_whole(house_url: str, name: str):
     given = {

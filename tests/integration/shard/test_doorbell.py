@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import psycopg
 
+from serai.core.errors import SeraiError
 from serai.shard.connection import connect, unavailable
 from serai.shard.directory import Directory
 from serai.shard.doorbell import Doorbell
@@ -156,3 +158,39 @@ async def test_many_who_meet_a_moved_organisation_ask_the_directory_twice_at_mos
         assert process.resolve(1).name == "two"
         assert all(told)
         assert process.stats.refreshes <= 2
+
+
+async def test_many_who_meet_a_moved_organisation_share_the_failure_of_a_directory_that_is_down(
+    migrated_database, outage
+):
+    async with (
+        two_shards(migrated_database),
+        await Directory.open(migrated_database, poll_seconds=NEVER, listen=False) as process,
+    ):
+        with outage(migrated_database):
+            told = await asyncio.gather(
+                *(process.refresh() for _ in range(500)), return_exceptions=True
+            )
+        assert {type(error) for error in told} == {SeraiError}
+        assert process.stats.refresh_failures <= 2
+        async with asyncio.timeout(30):
+            while not process.stats.refreshes:
+                # The pool asks for a connection again after a moment.
+                await process.changed(0.01)
+                with contextlib.suppress(SeraiError):
+                    await process.refresh()
+
+
+async def test_a_directory_that_answers_with_an_error_is_followed_when_it_is_well(
+    migrated_database, eventually
+):
+    async with (
+        two_shards(migrated_database) as operator,
+        await Directory.open(migrated_database, poll_seconds=0.01) as process,
+    ):
+        with psycopg.connect(migrated_database, autocommit=True) as conn:
+            conn.execute("ALTER TABLE serai_directory.version RENAME TO away")
+            await eventually(lambda: process.stats.refresh_failures > 3)
+            conn.execute("ALTER TABLE serai_directory.away RENAME TO version")
+        await operator.set_override(1, 2, **WHO)
+        await eventually(lambda: process.resolve(1).name == "two")

@@ -34,8 +34,8 @@ from serai.readers.move.records import LEASE_SECONDS
 from serai.shard.directory import Directory
 
 _INTERRUPTIBLE: Final = ("claim ", "look", "hold", "freeze", "map", "copy", "page")
-"""Steps before which an interrupt ends the transfer. What is decided goes on to its end, and so does
-what is being undone: the taker would stay frozen."""
+"""Steps before which an interrupt ends the transfer. What is decided goes on to its end, and so
+does what is being undone: the taker would stay frozen."""
 T = TypeVar("T")
 Progress = Callable[[TransferStats], None]
 

@@ -23,6 +23,8 @@ CREATE TABLE serai_directory.move (
     CONSTRAINT move_goes_somewhere CHECK (from_shard <> to_shard)
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX move_under_way ON serai_directory.move (org_id) WHERE step IN ('copying', 'flipped', 'undoing');
+-- A mover finds its own; the flip does so while writes wait.
+CREATE INDEX move_of_mover ON serai_directory.move (org_id, term);
 CREATE INDEX move_to_sweep ON serai_directory.move (ended_at) WHERE step = 'moved' AND NOT swept;
 
 -- Claims moves of organisations to a shard, under a new term. Left out: those that are there, those that somebody moves, and

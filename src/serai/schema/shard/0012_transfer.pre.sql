@@ -98,11 +98,22 @@ BEGIN
     END LOOP;
     version := p_version + 1 + (cardinality(p_ids) - 1) / 200;
 
-    -- What once left with its property may come back with it; what was deleted does not.
-    DELETE FROM serai.tombstone t USING unnest(p_ids) AS u (id)
-    WHERE t.org_id = p_org AND t.collection = p_collection AND t.id = u.id AND t.left_with IS NOT NULL;
+    -- What once left with its property may come back with it; what was deleted does not. Looked up from the side of the ids, by
+    -- LATERAL with OFFSET 0, as serai.commit does; a tombstone of an organisation that is frozen stays where it is.
+    DELETE FROM serai.tombstone t
+    USING unnest(p_ids) AS u (id)
+    CROSS JOIN LATERAL (
+        SELECT x.ctid AS place FROM serai.tombstone x
+        WHERE x.org_id = p_org AND x.collection = p_collection AND x.id = u.id AND x.left_with IS NOT NULL
+        OFFSET 0
+    ) old
+    WHERE t.ctid = old.place;
     PERFORM FROM unnest(p_ids) AS u (id)
-    JOIN serai.tombstone t ON t.org_id = p_org AND t.collection = p_collection AND t.id = u.id;
+    CROSS JOIN LATERAL (
+        SELECT FROM serai.tombstone x
+        WHERE x.org_id = p_org AND x.collection = p_collection AND x.id = u.id
+        OFFSET 0
+    ) gone;
     IF FOUND THEN
         RAISE EXCEPTION 'rows of collection % were deleted there', p_collection USING ERRCODE = 'SE003';
     END IF;
