@@ -54,6 +54,7 @@ async def keep_logs(runtime: Runtime, recorder: Recorder) -> None:
                     # New, or at another address than before.
                     keepers[ref.id] = (shard, keeper_of(shard, runtime.settings))
                 store, keeper = PostgresLifeStore(shard.pool), keepers[ref.id][1]
+                await shard.guard.run(store.thaw_restores)
                 await shard.guard.run(partial(keep_round, keeper, store, runtime, told=told))
                 recorder.upkeep("logs", done=True)
             except (SeraiError, PostgresError, OSError) as error:

@@ -6,11 +6,15 @@ does not. Never changes anything.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from serai.app.settings import Settings
 from serai.app.shard_facts import OPTIONS, SQL, ShardError, asked, fleet_directory
 from serai.schema.database import connected
+from serai.shard.directory import Directory
+from serai.shard.placement import ShardRef
 
 
 class Whereabouts(msgspec.Struct, frozen=True):
@@ -38,11 +42,9 @@ class Whereabouts(msgspec.Struct, frozen=True):
 async def whereabouts(settings: Settings, name: str) -> Whereabouts | None:
     """Return where the organisation with this key, or this number, lives; None if there is none."""
     async with fleet_directory(settings) as directory:
-        org_id = await directory.org_by_key(name)
+        org_id = await _number(directory, name)
         if org_id is None:
-            if not name.isdecimal() or len(name) > _DIGITS_MAX:
-                return None
-            org_id = int(name)
+            return None
         async with connected(settings.directory_url, OPTIONS) as conn:
             row = await (await conn.execute(SQL["name_of"], {"org_id": org_id})).fetchone()
         home = directory.placement.resolve(org_id)
@@ -66,5 +68,28 @@ async def whereabouts(settings: Settings, name: str) -> Whereabouts | None:
     return msgspec.structs.replace(found, state=state, epoch=epoch, version=version)
 
 
-_DIGITS_MAX = 18
+async def home_of(settings: Settings, name: str) -> tuple[int, str, ShardRef]:
+    """Return number, key and home of the organisation with this key, or this number.
+
+    Raises:
+        ShardError: there is none.
+    """
+    async with fleet_directory(settings) as directory:
+        org_id = await _number(directory, name)
+        async with connected(settings.directory_url, OPTIONS) as conn:
+            row = await (await conn.execute(SQL["name_of"], {"org_id": org_id})).fetchone()
+        home = None if org_id is None else directory.placement.resolve(org_id)
+        if org_id is None or home is None or row is None:
+            raise ShardError(f"There is no organisation {name!r}.")
+        return org_id, row[0], home
+
+
+async def _number(directory: Directory, name: str) -> int | None:
+    org_id = await directory.org_by_key(name)
+    if org_id is None and name.isdecimal() and len(name) <= DIGITS_MAX:
+        return int(name)
+    return org_id
+
+
+DIGITS_MAX: Final = 18
 """More is no bigint."""

@@ -14,14 +14,16 @@ from cyclopts import App, Parameter, validators
 from serai.app.settings import load_settings
 from serai.cli import Json
 from serai.cli.audit import app as audit_app
+from serai.cli.export import export
 from serai.cli.moving import move, verify
+from serai.cli.restore import restore
 from serai.cli.run import CommandFailed, console, print_json, run
 from serai.cli.shut_out import disable, enable, sign_out
 from serai.cli.transferring import transfer, transfers
 from serai.cli.where import where
 
-app = App(name="org", help="Organisations: create, list, where, move, verify, transfer, audit.")
-for each in (audit_app, where, move, verify, transfer, transfers):
+app = App(name="org", help="Organisations: where they live, move, transfer, restore, export.")
+for each in (audit_app, where, move, verify, transfer, transfers, restore, export):
     app.command(each)
 user_app = App(name="user", help="People: create, add to an organisation, password, disable.")
 for each in (sign_out, disable, enable):
@@ -63,9 +65,7 @@ async def _create(key: str, owner: str | None, name: str, *, as_json: bool) -> i
 @app.command(name="list")
 def list_organisations(
     *,
-    limit: Annotated[
-        int, Parameter(validator=validators.Number(gte=1), help="How many at most.")
-    ] = 50,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1), help="At most.")] = 50,
     as_json: Json = False,
 ) -> int:
     """List organisations with their home shard."""

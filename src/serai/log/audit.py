@@ -29,8 +29,8 @@ from serai.core.limits import AUDIT_REASON_CHARS_MAX
 from serai.model.rules import Row
 from serai.ports.store import AuditEntry, Denial, PlannedWrite, Refusal
 
-NO_ROW: Final = frozenset({"refuse", "transfer"})
-"""Entries that changed no row: what was not done, and that a property came or went."""
+NO_ROW: Final = frozenset({"refuse", "transfer", "restore"})
+"""Entries that changed no row: what was not done, that a property came or went, and an order."""
 FIRST_HASH: Final = bytes(32)
 """What stands before the first entry."""
 Said = tuple[str, int, UUID, UUID, str]

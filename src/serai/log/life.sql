@@ -182,3 +182,7 @@ ORDER BY e.version, e.ordinal;
 -- name: only_keeper
 -- no org_id: one process a shard
 SELECT pg_try_advisory_xact_lock(hashtextextended('serai log life', 0));
+
+-- name: thaw_restores
+-- no org_id: those of the shard whose restore has died
+SELECT serai.thaw_restores();

@@ -44,6 +44,11 @@ class PostgresLifeStore:
         async with self._pool.connection() as connection, connection.transaction():
             yield bool(await connection.fetchval(_SQL["only_keeper"]))
 
+    async def thaw_restores(self) -> int:
+        """Let organisations take writes again whose restore has died; return how many."""
+        async with self._pool.connection() as connection:
+            return int(await connection.fetchval(_SQL["thaw_restores"]))
+
     async def lives(
         self, after: int, *, scan: int, now: datetime, behind: int
     ) -> tuple[list[Life], int | None]:

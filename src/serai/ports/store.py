@@ -305,10 +305,12 @@ class AuditEntry(Struct, frozen=True, gc=False):
         number: 1, 2, 3 ... without gaps.
         at: the moment, as `timestamp_text` says it; tells people, orders nothing.
         version: of the write; of the organisation at that moment for a refusal.
-        op: `insert`, `update`, `delete`, or `refuse` for what was not done.
+        op: `insert`, `update`, `delete`; `refuse` for what was not done; `restore` for an
+            operator's order, whose entries follow.
         collection: number, 0 for none.
         content: JSON text: the row after an insert, the row before a delete, `{"field":[before,
-            after]}` of an update, what was asked and why not of a refusal.
+            after]}` of an update, what was asked and why not of a refusal, which version was asked
+            for, by whom and why of a restore.
         hash: SHA-256 over the hash of the entry before and this one's canonical text.
     """
 

@@ -25,6 +25,7 @@ from integration.centre.full import (
     USED_TOKEN,
     USER,
 )
+from integration.centre.statements_of_restores import RESTORE_ON_A_SHARD, RESTORED
 from serai.core.ids import ALL_SCOPES, uuid7
 from serai.shard.queries import load_queries
 
@@ -41,6 +42,7 @@ ELSEWHERE: Final = {
     "serai.bench/directory.sql": "fills a directory that is measured",
     "serai.bench/seed.sql": "fills a shard that is measured",
     "serai.app.transfer/forms.sql": "forms, of which a statement for each link is made",
+    "serai.readers.restore/stage.sql": "of tables of a session, beside one by its key",
     "serai.app/report_forms.sql": "forms, of which a statement for each collection is made",
 }
 BY_WRITES: Final = {
@@ -75,6 +77,7 @@ _LIFE: Final[dict[str, Arguments]] = {
     "segment_blocks": (ORG, 5, PLACE, _SECOND, 20, 10_000),
     "segment_changes": (ORG, ROWS - 20, ROWS, 5, PLACE, _FIRST, ALL_SCOPES, 100),
     "only_keeper": (),
+    "thaw_restores": (),
 }
 _MOVE_ON_A_SHARD: Final[dict[str, Arguments]] = {
     "tables": {},
@@ -152,6 +155,7 @@ SHARD: Final[dict[str, Arguments]] = {
     **{f"serai.readers.move/move.sql:{name}": given for name, given in _MOVE_ON_A_SHARD.items()},
     **{f"serai.app.transfer/ends.sql:{name}": g for name, g in _TRANSFER_ON_A_SHARD.items()},
     "serai.log/departures.sql:departed": (ORG, 6, ROW, [PLACE, USER]),
+    **RESTORE_ON_A_SHARD,
 }
 _MOVE: Final[dict[str, Arguments]] = {
     "claim": {"orgs": [3, 5], "to": 2, "actor": "a", "reason": "r", "lease": 15.0},
@@ -362,6 +366,8 @@ DIRECTORY: Final[dict[str, Arguments]] = {
     **_in("serai.app/shard_facts.sql", _SHARD_FACTS),
     **_in("serai.app/report.sql", _REPORT),
     **_in("serai.app/ending.sql", {"moves_left": (60.0,)}),
+    **_in("serai.app/restoring.sql", RESTORED),
+    **_in("serai.app/exporting.sql", {"people": {"org": 77}}),
     **_in("serai.schema/bookkeeping.sql", _BOOKS),
     **_in("serai.app/retention.sql", _RETENTION),
     **_in("serai.app.doctor/explain.sql", _DOCTOR_OF_DEVICES),
@@ -398,6 +404,7 @@ WHOLE: Final = {
 SMALL: Final = {
     "serai_directory.shard": "a row for each shard",
     "serai.retention": "one row",
+    "serai.restore_hold": "a row for each restore under way",
     "serai_directory.replica": "a row or a few for each shard",
     "serai_directory.org_range": "a row or a few for each shard",
     "serai_directory.shard_moved": "a row for each shard",

@@ -54,8 +54,10 @@ from serai.ports.store import (
     Replayed,
     RowOp,
 )
+from serai.readers.export.contents import SETTINGS as EXPORTERS
 from serai.readers.move.ends import End
 from serai.readers.move.link import SETTINGS as MOVERS
+from serai.readers.restore.link import SETTINGS as RESTORERS
 from serai.schema.collections import generate
 from serai.schema.migrate import DatabaseReport, migrate_database
 from serai.shard.connection import connect
@@ -68,6 +70,13 @@ from serai_hospitality import VERTICAL as HOSPITALITY
 
 READ_MAX = 200
 """Index entries that one small write may read in one table: far below the rows, far above need."""
+COMMANDS = {
+    "serai.readers.move": MOVERS,
+    "serai.app.transfer": MOVERS,
+    "serai.readers.restore": RESTORERS,
+    "serai.readers.export": EXPORTERS,
+}
+"""Packages whose connections have settings of their own."""
 FILL = """
 INSERT INTO serai.org (org_id, version) VALUES (%(org)s, 1) ON CONFLICT (org_id) DO NOTHING;
 INSERT INTO trial.guests (org_id, id, name, card)
@@ -313,8 +322,7 @@ async def test_no_statement_reads_a_table_whole(
 ):
     arguments, text = {**SHARD, **DIRECTORY}[name], named_statements()[name]
     if isinstance(arguments, Mapping):
-        moving = ("serai.readers.move/", "serai.app.transfer/")
-        options = MOVERS if name.startswith(moving) else ""
+        options = COMMANDS.get(name.partition("/")[0], "")
         read = read_by_a_migrator(full_url, text, arguments, options)
     else:
         connection = await connect(full_url if name in OWNER else request_role.url(full_url))

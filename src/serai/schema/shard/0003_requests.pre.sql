@@ -48,7 +48,8 @@ BEGIN
         WHERE f.pronamespace = 'serai'::regnamespace
           AND f.proname IN ('commit', 'create_org', 'ensure_months', 'turn_replies', 'turn_audit', 'fold_replies', 'lives',
                             'begin_life', 'note_life', 'fold_log', 'raise_floor', 'prune_log', 'open_channel',
-                            'advance_segments', 'put_blocks', 'turn_retention', 'beat')
+                            'advance_segments', 'put_blocks', 'turn_retention', 'beat',
+                            'thaw_restores')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', found_one.name, role_name);
     END LOOP;
