@@ -47,6 +47,7 @@ FUNCTIONS = {
     "serai.put_blocks",
     "serai.turn_retention",
     "serai.beat",
+    "serai.thaw_restores",
 }
 TABLES = """
 SELECT n.nspname || '.' || c.relname AS name, c.relispartition AS part,
@@ -142,6 +143,7 @@ async def house(store: PostgresStore, shard_url: str, request_role: RequestRole)
             )
             owner.execute("SELECT serai.begin_life(%s)", [desk.org])
             owner.execute("INSERT INTO serai.outlet VALUES (%s, 1, 1)", [desk.org])
+            owner.execute("INSERT INTO serai.restore_hold VALUES (%s, 'ana', 'why')", [desk.org])
             owner.execute("INSERT INTO serai.move_reply VALUES (%s, 'k', now())", [desk.org])
             owner.execute(
                 "INSERT INTO serai.departure VALUES (%s, gen_random_uuid(), 1, 1, 1, now())",
