@@ -12,7 +12,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from serai import __version__
 from serai.app.collector import rare_collections
@@ -32,6 +33,8 @@ from serai.schema.errors import SchemaError
 from serai.telemetry.recorder import SILENT, Recorder
 
 _log = logging.getLogger(__name__)
+_AGAIN_SECONDS: Final = 30.0
+"""After upkeep has failed in a way nobody foresaw."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -86,9 +89,9 @@ class Application:
                 return
             stack.enter_context(rare_collections())
             upkeep = [
-                asyncio.create_task(runtime.upkeep()),
-                asyncio.create_task(keep_logs(runtime, self._recorder)),
-                asyncio.create_task(keep_moves(runtime, self._recorder)),
+                asyncio.create_task(for_ever(runtime.upkeep)),
+                asyncio.create_task(for_ever(partial(keep_logs, runtime, self._recorder))),
+                asyncio.create_task(for_ever(partial(keep_moves, runtime, self._recorder))),
             ]
             self._started()
             await send({"type": "lifespan.startup.complete"})
@@ -97,6 +100,18 @@ class Application:
                 task.cancel()
             await asyncio.gather(*upkeep, return_exceptions=True)
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def for_ever(
+    work: Callable[[], Awaitable[None]], *, pause_seconds: float = _AGAIN_SECONDS
+) -> None:
+    """Do work that never ends; if it does, in a way nobody foresaw, tell it and begin anew."""
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 - whatever it is, the other organisations still need upkeep
+            _log.exception("upkeep has ended and begins anew in %g s", pause_seconds)
+        await asyncio.sleep(pause_seconds)
 
 
 @contextlib.asynccontextmanager

@@ -118,7 +118,7 @@ async def _fenced(shard: ShardRef, *, primary_is_down: bool) -> str | None:
             await conn.execute(_SQL["reload"])
             # Until nobody is left who may be committing: then the end of the log stands.
             while True:
-                if not await value(conn, _SQL["end_sessions"]):
+                if await value(conn, _SQL["end_sessions"]) == 0:
                     break
                 await asyncio.sleep(_POLL_SECONDS)
             return str(await value(conn, _SQL["flushed"]))

@@ -8,10 +8,12 @@ ALTER SYSTEM SET default_transaction_read_only = on;
 SELECT pg_reload_conf();
 
 -- name: end_sessions
--- Those of this database: what they have in flight is committed or not, and their next transaction is read-only.
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+-- Those of this database that may still write: what they have in flight is committed or not, and their next transaction is
+-- read-only. Whoever connected after this session heard of the fence has heard of it too; no row before that.
+SELECT count(pg_terminate_backend(pid)) FILTER (WHERE backend_start < pg_conf_load_time())
+FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-  AND backend_start < (SELECT b.backend_start FROM pg_stat_activity b WHERE b.pid = pg_backend_pid());
+HAVING current_setting('default_transaction_read_only')::boolean;
 
 -- name: flushed
 SELECT pg_current_wal_flush_lsn()::text;
