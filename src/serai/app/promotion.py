@@ -79,13 +79,15 @@ async def promote(
         progress: is told how many epochs rose so far.
 
     Raises:
-        ShardError: there is no such shard or replica; the old primary does not answer and was not
+        ShardError: there is no such shard or replica; the directory is on the old primary;
+            the old primary does not answer and was not
             said to be down; the replica does not answer, or has not caught up in time.
     """
     begun = time.monotonic()
     async with fleet_directory(settings) as directory:
         shard = await shard_named(directory, name)
         replica = _replica(shard, to)
+        await _directory_is_elsewhere(settings, shard, to)
         reached = await _fenced(shard, primary_is_down=primary_is_down)
         try:
             async with connected(replica.url, OPTIONS) as conn:
@@ -108,6 +110,25 @@ def _replica(shard: ShardRef, name: str) -> ReplicaRef:
             return each
     known = ", ".join(each.name for each in shard.replicas) or "none"
     raise ShardError(f"{shard.name} has no replica {name!r}. Replicas: {known}.")
+
+
+async def _directory_is_elsewhere(settings: Settings, shard: ShardRef, to: str) -> None:
+    """Refuse if the server that is about to take no more writes has the directory, too: nobody
+    could name the new primary there.
+    """
+    try:
+        async with connected(shard.url, OPTIONS) as primary:
+            server = await value(primary, _SQL["server"])
+    except psycopg.OperationalError:
+        return
+    async with connected(settings.directory_url, OPTIONS) as conn:
+        if await value(conn, _SQL["server"]) != server:
+            return
+    raise ShardError(
+        f"The directory is on the server of {shard.name}'s primary: it would take no writes either,"
+        f" and {to} has a copy of it. Stop every `serai serve`, set SERAI_DIRECTORY_URL to that"
+        f" copy, at the host and port of {to}, and type this again; then start them with the same."
+    )
 
 
 async def _fenced(shard: ShardRef, *, primary_is_down: bool) -> str | None:

@@ -1,6 +1,10 @@
 -- What a promotion asks of the old primary and of the replica. No table with org_id is read but serai.org, of every
 -- organisation of the shard.
 
+-- name: server
+-- no org_id: which server this is; its replicas have the same identifier, and begun another time
+SELECT (SELECT system_identifier FROM pg_control_system())::text || ' ' || pg_postmaster_start_time()::text;
+
 -- name: fence
 ALTER SYSTEM SET default_transaction_read_only = on;
 

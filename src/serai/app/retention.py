@@ -37,7 +37,7 @@ class AuditMonth:
 
 
 async def audit_months(runtime: Runtime, before: date) -> list[AuditMonth]:
-    """Return the months of every shard that lie wholly before a day, oldest first."""
+    """Return the months of every shard that lie wholly before a day and may go, oldest first."""
     found: list[AuditMonth] = []
     for ref in runtime.directory.shards:
         shard = await runtime.shard(ref)

@@ -31,6 +31,9 @@ SELECT o.key FROM serai_directory.organisation o WHERE o.org_id = %(org_id)s;
 -- name: size
 SELECT pg_database_size(current_database());
 
+-- name: read_only
+SELECT current_setting('transaction_read_only')::boolean;
+
 -- name: used
 -- no org_id: whether this database is anybody's
 SELECT EXISTS (SELECT FROM serai.org);

@@ -49,6 +49,16 @@ async def shard_named(directory: Directory, name: str) -> ShardRef:
     raise ShardError(f"There is no shard {name!r}. Shards: {known}.")
 
 
+async def known_shard(settings: Settings, name: str) -> ShardRef:
+    """Return the shard with this name, as the directory has it now.
+
+    Raises:
+        ShardError: there is none.
+    """
+    async with fleet_directory(settings) as directory:
+        return await shard_named(directory, name)
+
+
 async def set_state(settings: Settings, name: str, state: ShardState, *, reason: str) -> None:
     """Say whether the shard gets new organisations. Doing it again changes nothing.
 
@@ -138,7 +148,8 @@ async def set_url(settings: Settings, name: str, url: str, *, reason: str) -> No
     """Say where the shard's database is now. Processes go there at once.
 
     Raises:
-        ShardError: there is no such shard, or the database there does not hold its organisations.
+        ShardError: there is no such shard, or the database there takes no writes, or does not hold
+            its organisations.
         SchemaError: the schema there and this code do not fit together.
     """
     check_url(url)
@@ -148,6 +159,11 @@ async def set_url(settings: Settings, name: str, url: str, *, reason: str) -> No
         async with connected(settings.directory_url, OPTIONS) as conn:
             orgs = await value(conn, SQL["load"], {"shard_id": ref.id})
         async with asked(url) as conn:
+            if await value(conn, SQL["read_only"]):
+                raise ShardError(
+                    "What answers there takes no writes: a replica, or a primary whose place"
+                    f" another has taken. Replicas: serai shard promote {name} --to REPLICA."
+                )
             ready = (await read_state(conn, "shard")).version > 0
             there = await page_here(conn, 0) if ready else []
         if orgs and not any(directory.placement.resolve(org_id) == ref for org_id, _ in there):

@@ -80,6 +80,7 @@ def move(
 async def _move(org: str, to: str, reason: str, *, dry_run: bool, as_json: bool) -> int:
     from serai.app.move_run import MoveOptions
     from serai.app.moving import move_organisations
+    from serai.app.shards import known_shard
     from serai.app.whereabouts import whereabouts
 
     settings = load_settings()
@@ -87,6 +88,7 @@ async def _move(org: str, to: str, reason: str, *, dry_run: bool, as_json: bool)
     if found is None:
         raise CommandFailed(f"There is no organisation {org!r}.")
     if dry_run:
+        await known_shard(settings, to)
         return _would(
             {"organisations": int(found.shard != to), "from": found.shard, "to": to}, as_json
         )

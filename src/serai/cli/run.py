@@ -25,6 +25,7 @@ from serai.core.errors import SeraiError
 from serai.embedded.postgres import EmbeddedPostgresError
 from serai.schema.database_url import failure_of
 from serai.schema.errors import SchemaError
+from serai.shard.connection import ValueRefused
 
 T = TypeVar("T")
 
@@ -33,6 +34,10 @@ console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_
 copying, and names of files and people may hold brackets.
 """
 _READER_LEFT = 128 + signal.SIGPIPE
+_READ_ONLY = (
+    "A database takes no writes: it is a replica, or a primary whose place another has taken. Check"
+    " SERAI_DIRECTORY_URL, and `serai shard replica list`."
+)
 
 
 class CommandFailed(Exception):
@@ -50,6 +55,10 @@ def guarded(app: App) -> int:
         return _failed(_in_words(error))
     except (SchemaError, SettingsError, CommandFailed, EmbeddedPostgresError) as error:
         return _failed(str(error))
+    except (psycopg.DataError, ValueRefused, UnicodeEncodeError) as error:
+        return _failed(f"A value that was given is none that a database takes: {_first(error)}.")
+    except psycopg.errors.ReadOnlySqlTransaction:
+        return _failed(_READ_ONLY)
     except psycopg.OperationalError as error:
         why = failure_of(error)
         return _failed(f"The database does not answer ({why}). Check SERAI_DIRECTORY_URL.")
@@ -68,10 +77,15 @@ def _failed(message: str) -> int:
     return 1
 
 
+def _first(error: Exception) -> str:
+    """Return the first line of an error, in characters that every terminal takes."""
+    return str(error).partition("\n")[0].rstrip(".").encode("ascii", "backslashreplace").decode()
+
+
 def _in_words(error: SeraiError) -> str:
     """Return the error for a reader who cannot see a problem document's `errors`."""
     if error.errors:
-        reasons = "; ".join(f"{name} {reason}" for name, reason in error.errors)
+        reasons = "; ".join(f"{name} {reason.rstrip('.')}" for name, reason in error.errors)
         return f"{error.code.kind.title}: {reasons}."
     return f"{error.code.kind.title}: {error.detail or error.code.kind.remedy}"
 

@@ -39,6 +39,8 @@ SETTINGS: Final = {
 
 PostgresError = asyncpg.PostgresError
 """An error that the server sent."""
+ValueRefused = asyncpg.DataError
+"""A value that no column of the type takes, by the server or before it was sent."""
 
 
 class Record(Protocol):

@@ -189,6 +189,9 @@ class Directory:
             SeraiError: `fields_invalid` for a key that is not one, `unavailable` if no open range
             has room.
         """
+        if key.isdecimal():
+            # Commands take a key or a number, and would take this one for another's number.
+            raise SeraiError(Code.FIELDS_INVALID, errors=(("key", "has digits alone"),))
         try:
             async with self.pool.connection() as c:
                 row = await c.fetchrow(_SQL["create_organisation"], key, name, created_by)

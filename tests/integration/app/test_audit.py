@@ -101,6 +101,8 @@ def test_nothing_of_the_record_is_dropped_unless_an_operator_says_so(
     for words, dropped in ((("--dry-run",), False), ((), True)):
         done = shell.ok("org", "audit", "prune", "--before", "2019-06", "--json", *words).json
         assert (done["month"], done["dropped"]) == ("2019-05", dropped)
+    # Neither the present month nor the one before may go, so none of them is said to.
+    assert shell.ok("org", "audit", "prune", "--before", "9999-12").out == ""
     assert "nothing to drop" in shell.ok("org", "audit", "prune", "--before", "2019-06").err
     assert shell.ok("org", "audit", "keep", "--months", "24").out == "shard-1  24 months\n"
     assert shell.ok("org", "audit", "keep", "--for-ever").out == "shard-1  for ever\n"

@@ -290,6 +290,7 @@ _SHARD_FACTS: Final[dict[str, Arguments]] = {
     "known_count": {},
     "name_of": {"org_id": 77},
     "size": {},
+    "read_only": {},
     "used": {},
     "present": {"org_ids": [3, ORG, 12]},
     "here": {"after": 4, "limit": 3},

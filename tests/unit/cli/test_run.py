@@ -20,6 +20,7 @@ from serai.cli.run import CommandFailed, guarded, print_json, run
 from serai.core.errors import Code, SeraiError
 from serai.embedded.postgres import EmbeddedPostgresError
 from serai.schema.errors import SchemaError
+from serai.shard.connection import ValueRefused
 
 
 @pytest.fixture
@@ -68,6 +69,14 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], 
         (FileNotFoundError(2, "No such file or directory", "a.csv"), "a.csv No such file"),
         (OSError("cannot listen on 127.0.0.1:80"), "cannot listen on 127.0.0.1:80"),
         (psycopg.OperationalError("connection refused"), "Check SERAI_DIRECTORY_URL."),
+        (psycopg.errors.ReadOnlySqlTransaction("cannot execute"), "takes no writes"),
+        (psycopg.DataError("bigint out of range\nLINE 1"), "takes: bigint out of range."),
+        (ValueRefused("value out of int64 range"), "takes: value out of int64 range."),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "no"), "takes: 'utf-8' codec can't encode"),
+        (
+            SeraiError(Code.NOT_UNIQUE, errors=(("code", "Another has the same code."),)),
+            "code Another has the same code.\n",
+        ),
     ],
 )
 def test_a_known_failure_is_one_line_with_status_1(
