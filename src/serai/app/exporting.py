@@ -224,9 +224,18 @@ def _partial(folder: Path) -> Generator[Path]:
 @contextlib.contextmanager
 def _alone(partial: Path) -> Generator[Path]:
     """Make the folder, without what an export has left there that is gone; yield its lock."""
-    partial.mkdir(parents=True, exist_ok=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     lock = partial / _LOCK
-    with lock.open("wb") as held:
+    try:
+        partial.mkdir(mode=0o700)  # It is all that the organisation has: for nobody else to read.
+    except FileExistsError:
+        if not _left_by_an_export(partial):
+            raise ShardError(
+                f"{partial} is there, and no export made it. Move it away, or name another folder."
+            ) from None
+        partial.chmod(0o700)
+    handle = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -237,6 +246,16 @@ def _alone(partial: Path) -> Generator[Path]:
             elif left != lock:
                 left.unlink()
         yield lock
+
+
+def _left_by_an_export(partial: Path) -> bool:
+    """Tell whether a folder is what an export left: nothing of anybody else is to be removed, nor
+    what a link leads to.
+    """
+    if partial.is_symlink() or not partial.is_dir():
+        return False
+    names = {each.name for each in partial.iterdir()}
+    return not names or bool(names & {_LOCK, "manifest.json"})
 
 
 def _written(folder: Path, path: str, lines: Iterable[bytes]) -> ExportedFile:

@@ -216,3 +216,25 @@ async def test_what_a_killed_export_left_is_removed_by_the_next_one(
     assert check_export(tmp_path / "out").problems == []
     assert not left.exists()
     shutil.rmtree(tmp_path / "out")
+
+
+async def test_nothing_of_anybody_else_is_removed_and_nobody_else_reads_it(
+    house: House, tmp_path: Path
+) -> None:
+    """A folder with the name of an unfinished export, and a link under it that leads elsewhere."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "manifest.json").write_text("my work")
+    partial = tmp_path / "out.partial"
+    partial.symlink_to(mine)
+    with pytest.raises(ShardError, match="no export made it"):
+        await exported(house, tmp_path / "out")
+    partial.unlink()
+    partial.mkdir()
+    (partial / "my work").touch()
+    with pytest.raises(ShardError, match="no export made it"):
+        await exported(house, tmp_path / "out")
+    assert (names_in(mine), names_in(partial)) == (["manifest.json"], ["my work"])
+    (partial / "my work").unlink()
+    await exported(house, tmp_path / "out")
+    assert (tmp_path / "out").stat().st_mode & 0o077 == 0
