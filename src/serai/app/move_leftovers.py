@@ -140,7 +140,8 @@ class Leftovers:
         try:
             # A target is not asked for anything.
             self._run.mover(claim.source, claim.source).sweep(claim)
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:
+            # Also of a server that takes no writes any more.
             _log.warning("old copies on shard %s stay for now: %s", claim.source, error)
             return False
         return True

@@ -4,7 +4,8 @@ Owns the order of the steps: the old primary takes no more writes, the replica h
 had, it is promoted, and the directory names it. Promises that a shard is at one place at a time by
 the directory, that a run which was cut off is finished by the same again, and that versions are not
 used twice: where the end of the log may be lost, the epoch of every organisation of the shard rises
-before anybody writes. Never guesses that an old primary is down: it looks, or is told.
+before anybody writes, and moves from and to it are taken from their movers. Never guesses that an
+old primary is down: it looks, or is told.
 
 A replica that commits waited for (`synchronous_standby_names`) has all that was acknowledged, also
 when the old primary cannot be asked; only whoever set it up knows that, and says `synchronous`.
@@ -15,7 +16,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 import msgspec
 import psycopg
@@ -35,6 +38,7 @@ from serai.shard.queries import load_queries
 _SQL: Final = {
     name: text.encode() for name, text in load_queries("serai.app", "promotion.sql").items()
 }
+_DIRECTORY: Final = load_queries("serai.app", "promotion_moves.sql")
 _POLL_SECONDS: Final = 0.05
 _PROMOTE_SECONDS: Final = 60
 CATCH_UP_SECONDS_MAX: Final = 30.0
@@ -61,6 +65,50 @@ class Promoted(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class Steps(Protocol):
+    """What a promotion does. The simulation has its own; PostgreSQL's are `_Servers`."""
+
+    async def fence(self) -> str | None:
+        """Let the old primary take no more writes; return how far its log goes, None if it is
+        down.
+        """
+        ...
+
+    async def catch_up(self, reached: str) -> None:
+        """Wait until the replica has replayed all that the old primary has."""
+        ...
+
+    async def promote(self) -> None:
+        """Promote the replica, unless it is."""
+        ...
+
+    async def raise_epochs(self) -> int:
+        """Raise the epoch of every organisation here; return of how many."""
+        ...
+
+    async def settle_moves(self) -> None:
+        """Let what the replica says of organisations on the move be what the directory says."""
+        ...
+
+    async def name(self) -> None:
+        """Let the directory name the replica as the shard."""
+        ...
+
+
+async def in_order(steps: Steps, *, synchronous: bool) -> tuple[bool, int]:
+    """Take the steps; return whether the old primary was fenced, and how many epochs rose."""
+    reached = await steps.fence()
+    if reached is not None:
+        await steps.catch_up(reached)
+    await steps.promote()
+    epochs = 0
+    if not synchronous and reached is None:
+        epochs = await steps.raise_epochs()
+        await steps.settle_moves()
+    await steps.name()
+    return reached is not None, epochs
+
+
 async def promote(
     settings: Settings,
     name: str,
@@ -84,24 +132,67 @@ async def promote(
             said to be down; the replica does not answer, or has not caught up in time.
     """
     begun = time.monotonic()
-    async with fleet_directory(settings) as directory:
+    async with fleet_directory(settings) as directory, AsyncExitStack() as stack:
         shard = await shard_named(directory, name)
         replica = _replica(shard, to)
         await _directory_is_elsewhere(settings, shard, to)
-        reached = await _fenced(shard, primary_is_down=primary_is_down)
+        order = _Order(directory, shard, replica, reason, primary_is_down, progress)
         try:
-            async with connected(replica.url, OPTIONS) as conn:
-                if reached is not None:
-                    await _caught_up(conn, to, reached)
-                await _promoted(conn)
-                lossless = synchronous or reached is not None
-                epochs = 0 if lossless else await _raise_epochs(conn, progress)
+            fenced, epochs = await in_order(_Servers(order, stack), synchronous=synchronous)
         except psycopg.OperationalError as error:
             raise ShardError(f"Replica {to} does not answer: {failure_of(error)}.") from error
         others = [each.name for each in shard.replicas if each.name != to]
-        await _named(directory, shard, replica, reason)
-    state = "down" if reached is None else "fenced"
+    state = "fenced" if fenced else "down"
     return Promoted(name, to, state, epochs, others, round(time.monotonic() - begun, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was ordered; see `promote`."""
+
+    directory: Directory
+    shard: ShardRef
+    replica: ReplicaRef
+    reason: str
+    primary_is_down: bool
+    progress: Callable[[int], None]
+
+
+class _Servers:
+    """The steps, on servers of PostgreSQL."""
+
+    def __init__(self, order: _Order, stack: AsyncExitStack) -> None:
+        self._order, self._stack = order, stack
+        self._opened: Conn | None = None
+
+    async def _conn(self) -> Conn:
+        if self._opened is None:
+            self._opened = await self._stack.enter_async_context(
+                connected(self._order.replica.url, OPTIONS)
+            )
+        return self._opened
+
+    async def fence(self) -> str | None:
+        return await _fenced(self._order.shard, primary_is_down=self._order.primary_is_down)
+
+    async def catch_up(self, reached: str) -> None:
+        await _caught_up(await self._conn(), self._order.replica.name, reached)
+
+    async def promote(self) -> None:
+        await _promoted(await self._conn())
+
+    async def raise_epochs(self) -> int:
+        return await _raise_epochs(await self._conn(), self._order.progress)
+
+    async def settle_moves(self) -> None:
+        await settle_moves(await self._conn(), self._order.directory, self._order.shard)
+
+    async def name(self) -> None:
+        order = self._order
+        words = f"promoted {order.replica.name}: {order.reason}"
+        await take_over(
+            order.directory, order.shard.id, order.replica.url, actor=operator(), reason=words
+        )
 
 
 def _replica(shard: ShardRef, name: str) -> ReplicaRef:
@@ -197,6 +288,30 @@ async def _raise_epochs(conn: Conn, progress: Callable[[int], None]) -> int:
         progress(done)
 
 
-async def _named(directory: Directory, shard: ShardRef, replica: ReplicaRef, reason: str) -> None:
-    words = f"promoted {replica.name}: {reason}"
-    await take_over(directory, shard.id, replica.url, actor=operator(), reason=words)
+async def settle_moves(conn: Conn, directory: Directory, shard: ShardRef) -> None:
+    """Let a shard that may have lost a tail say of each organisation what the directory says.
+
+    It may have lost that one was frozen or has left, and then two homes would take its writes.
+    First, moves from and to the shard change hands, so that nobody flips on the word of what is
+    lost. An organisation that lives here and is frozen for no move is active again.
+    """
+    async with directory.change(operator(), "a promotion that may have lost a tail") as c:
+        await c.execute(_DIRECTORY["seize_moves"], shard.id)
+        moving = {row["org_id"] for row in await c.fetch(_DIRECTORY["moving"], shard.id)}
+    await directory.refresh()
+    after = 0
+    while True:
+        cursor = await conn.execute(_SQL["open_or_frozen"], {"after": after, "limit": EPOCH_ROWS})
+        found = await cursor.fetchall()
+        if not found:
+            return
+        after = found[-1][0]
+        away = [org for org, _ in found if directory.resolve(org).id != shard.id]
+        here = [org for org, state in found if state == "frozen" and org not in {*away, *moving}]
+        for orgs, state in (
+            # One that has flipped is closed by whoever ends its move.
+            ([org for org in away if org in moving], "frozen"),
+            ([org for org in away if org not in moving], "moved"),
+            (here, "active"),
+        ):
+            await conn.execute(_SQL["settle"], {"orgs": orgs, "state": state})

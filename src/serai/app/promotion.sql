@@ -36,3 +36,11 @@ WITH stretch AS (
     UPDATE serai.org o SET epoch = o.epoch + 1 FROM stretch s WHERE o.org_id = s.org_id RETURNING o.org_id
 )
 SELECT count(*), max(org_id) FROM risen;
+
+-- name: open_or_frozen
+-- Of every organisation of the shard, a stretch at a time.
+SELECT o.org_id, o.state FROM serai.org o
+WHERE o.org_id > %(after)s AND o.state <> 'moved' ORDER BY o.org_id LIMIT %(limit)s;
+
+-- name: settle
+UPDATE serai.org o SET state = %(state)s WHERE o.org_id = ANY (%(orgs)s);

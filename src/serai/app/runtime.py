@@ -36,7 +36,7 @@ from serai.schema.admission import role_of_requests
 from serai.schema.collections import generate
 from serai.schema.compat import check_database
 from serai.schema.errors import SchemaError
-from serai.shard.connection import PostgresError, connect
+from serai.shard.connection import PostgresError, connect_primary
 from serai.shard.directory import Directory
 from serai.shard.guard import ShardGuard
 from serai.shard.placement import ShardRef
@@ -110,7 +110,10 @@ class Runtime:
             if known is not None and known.ref == ref:
                 return known
             pool = PinnedPool(
-                ref.url, size_min=self.settings.pool_min, size_max=self.settings.pool_max
+                ref.url,
+                size_min=self.settings.pool_min,
+                size_max=self.settings.pool_max,
+                opener=partial(connect_primary, ref.url),
             )
             pool.start()
             store = PostgresStore(pool, self.vertical, self.clock)
@@ -142,7 +145,7 @@ class Runtime:
         """Ask the shard whether it serves, over a connection of its own."""
         if not self._fitness.knows(ref):
             await self._fitness.check(ref)
-        connection = await connect(ref.url, application_name="serai probe")
+        connection = await connect_primary(ref.url, application_name="serai probe")
         try:
             await connection.execute("SELECT 1")
         finally:

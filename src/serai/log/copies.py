@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -26,30 +25,19 @@ from serai.core.channels import Channel
 from serai.core.errors import Code, SeraiError
 from serai.core.limits import REPLICA_ANSWER_SECONDS_MAX, REPLICA_WAIT_SECONDS_MAX
 from serai.core.token import Position, latest
+from serai.log.copy_reads import CopyReads, PostgresCopyReads
 from serai.log.heads import Heads
-from serai.log.life_postgres import segment_page
-from serai.log.listing import list_statement
-from serai.log.pages import (
-    log_page_of,
-    log_page_statement,
-    read_heads,
-    snapshot_page_of,
-    stored_row,
-)
 from serai.model import Vertical
 from serai.ports.life import SegmentPage
 from serai.ports.reader import Reader, Since
 from serai.ports.store import Head, ListQuery, LogPage, RowKey, SnapshotPage, StoredRow
 from serai.shard.connection import PostgresError, sqlstate
-from serai.shard.queries import load_queries
 from serai.shard.replicas import Replica, Replicas
 from serai.telemetry.recorder import SILENT, Recorder
 
 T = TypeVar("T")
-_SQL: Final = load_queries("serai.log", "copies.sql")
 _PAUSE_SECONDS: Final = (0.001, 0.004)
 """Between two looks at a replica that lacks a version: the first, and the longest."""
-_NO_UUID: Final = UUID(int=0)
 _CONFLICT: Final = "40001"
 """A statement that stood in the way of replay was cancelled; the replica is well."""
 
@@ -69,14 +57,28 @@ class Copies:
         replicas: of the shard.
         vertical: whose lists are asked for.
         recorder: is told who answered.
+        reads: what is asked of a replica; None: its statements.
     """
 
-    def __init__(self, replicas: Replicas, vertical: Vertical, recorder: Recorder = SILENT) -> None:
+    def __init__(
+        self,
+        replicas: Replicas,
+        vertical: Vertical,
+        recorder: Recorder = SILENT,
+        *,
+        reads: Callable[[Replica], CopyReads] | None = None,
+    ) -> None:
         """Ask nobody yet."""
         self.replicas = replicas
-        self.vertical = vertical
         self.recorder = recorder
+        self._vertical, self._reads = vertical, reads
         self._heads: WeakKeyDictionary[Replica, Heads] = WeakKeyDictionary()
+
+    def asked(self, replica: Replica) -> CopyReads:
+        """Return what is asked of a replica."""
+        if self._reads is not None:
+            return self._reads(replica)
+        return PostgresCopyReads(replica.pool, self._vertical)
 
     async def answered(
         self, need: Position | None, work: Callable[[Since], Awaitable[T]]
@@ -104,7 +106,7 @@ class Copies:
         """Return where the organisation stands on the replica; questions share statements."""
         heads = self._heads.get(replica)
         if heads is None:
-            heads = self._heads[replica] = Heads(partial(read_heads, replica.pool))
+            heads = self._heads[replica] = Heads(self.asked(replica).heads)
         return await heads.head(org_id)
 
 
@@ -135,6 +137,7 @@ class _Copy:
 
     def __init__(self, copies: Copies, replica: Replica, need: Position) -> None:
         self._copies, self._replica, self._need = copies, replica, need
+        self._asked = copies.asked(replica)
 
     async def head(self, org_id: int) -> Head | None:
         async def ask() -> Head | None:
@@ -145,12 +148,10 @@ class _Copy:
     async def log_page(
         self, org_id: int, after: int, *, scan: int, scopes: Sequence[UUID] | None, collections: int
     ) -> LogPage | None:
-        sql, arguments, limit = log_page_statement(org_id, after, scan, scopes, collections)
-
         async def ask() -> LogPage | None:
-            async with self._replica.pool.connection() as connection:
-                records = await connection.fetch(sql, *arguments)
-            page = log_page_of(records, limit)
+            page = await self._asked.log_page(
+                org_id, after, scan=scan, scopes=scopes, collections=collections
+            )
             # Head and entries are of one snapshot.
             return page if page is not None and self._if_reached(page.head) else None
 
@@ -165,16 +166,10 @@ class _Copy:
         rows: int,
         max_bytes: int,
     ) -> SnapshotPage:
-        numbers, scopes = [number for _, number in channels], [scope for scope, _ in channels]
-        arguments = (org_id, numbers, scopes, after or _NO_UUID, rows, *self._position)
-
         async def ask() -> SnapshotPage | None:
-            async with self._replica.pool.connection() as connection:
-                records = await connection.fetch(_SQL["snapshot_page_since"], *arguments)
-            if not records:
-                return None
-            found = [r for r in records if r["id"] is not None]
-            return snapshot_page_of(found, len(channels), rows=rows, max_bytes=max_bytes)
+            return await self._asked.snapshot_page(
+                org_id, channels, after, self._need, rows=rows, max_bytes=max_bytes
+            )
 
         return await self._answer(org_id, ask)
 
@@ -184,33 +179,22 @@ class _Copy:
         async def ask() -> tuple[SegmentPage | None] | None:
             if self._if_reached(await self._copies.head(self._replica, org_id)) is None:
                 return None
-            return (await segment_page(self._replica.pool, org_id, channel, after, at, rows),)
+            return (await self._asked.segment_page(org_id, channel, after, at=at, rows=rows),)
 
         return (await self._answer(org_id, ask))[0]
 
     async def read(self, keys: Sequence[RowKey]) -> list[StoredRow | None]:
-        ((org_id, collection, row_id),) = keys
+        (key,) = keys
 
         async def ask() -> list[StoredRow | None] | None:
-            async with self._replica.pool.connection() as connection:
-                r = await connection.fetchrow(
-                    _SQL["row_since"], org_id, collection, row_id, *self._position
-                )
-            if r is None:
-                return None
-            return [None if r["version"] is None else stored_row(r)]
+            found = await self._asked.row(key, self._need)
+            return None if found is None else [*found]
 
-        return await self._answer(org_id, ask, REPLICA_WAIT_SECONDS_MAX)
+        return await self._answer(key[0], ask, REPLICA_WAIT_SECONDS_MAX)
 
     async def list_rows(self, query: ListQuery) -> list[tuple[UUID, StoredRow]]:
-        sql, arguments = list_statement(self._copies.vertical, query, self._need)
-
         async def ask() -> list[tuple[UUID, StoredRow]] | None:
-            async with self._replica.pool.connection() as connection:
-                records = await connection.fetch(sql, *arguments)
-            if not records:
-                return None
-            return [(r["id"], stored_row(r)) for r in records if r["id"] is not None]
+            return await self._asked.rows(query, self._need)
 
         return await self._answer(query.org_id, ask)
 
@@ -274,10 +258,6 @@ class _Copy:
                 return False
             pause = min(2 * pause, longest)
         return False
-
-    @property
-    def _position(self) -> tuple[int, int]:
-        return self._need.epoch, self._need.version
 
     def _if_reached(self, head: Head | None) -> Head | None:
         if head is None or head.state != "active" or head.epoch != self._need.epoch:

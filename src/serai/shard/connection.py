@@ -84,6 +84,7 @@ class Connection(Protocol):
     def is_closed(self) -> bool: ...
     def is_in_transaction(self) -> bool: ...
     def is_idle(self) -> bool: ...
+    def takes_writes(self) -> bool: ...
     async def settle(self) -> None: ...
     async def heard(self, channel: str, ring: Callable[[], None]) -> asyncio.Event: ...
     def terminate(self) -> None: ...
@@ -102,6 +103,12 @@ class _Connection(asyncpg.Connection):
         began: the next `transaction()` on the connection would be a savepoint of nothing.
         """
         return self._top_xact is None and not self.is_in_transaction()
+
+    def takes_writes(self) -> bool:
+        """Tell whether the server said that it does, when it was connected to."""
+        told = cast("object", self.get_settings())
+        names = ("default_transaction_read_only", "in_hot_standby")
+        return all(getattr(told, name, "off") != "on" for name in names)
 
     async def settle(self) -> None:
         """Wait until the last query is over, and end what it left open.
@@ -183,6 +190,22 @@ async def connect(
         )
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise unavailable() from error
+
+
+async def connect_primary(url: str, *, application_name: str = "serai") -> Connection:
+    """Return a new connection to a server that takes writes; see `connect`.
+
+    One that was fenced off for a promotion answers reads, and what it answers is old: a process
+    that has not heard of the promotion would tell a device less than the device has.
+
+    Raises:
+        SeraiError: `unavailable`, also if the server takes no writes.
+    """
+    connection = await connect(url, application_name=application_name)
+    if not connection.takes_writes():
+        connection.terminate()
+        raise unavailable()
+    return connection
 
 
 def unavailable() -> SeraiError:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,11 +53,19 @@ class Replicas:
     Args:
         primary: connections to the shard's primary.
         connections_max: to one replica.
+        opened: makes the connections to one.
     """
 
-    def __init__(self, primary: PinnedPool, connections_max: int) -> None:
+    def __init__(
+        self,
+        primary: PinnedPool,
+        connections_max: int,
+        *,
+        opened: Callable[..., PinnedPool] = PinnedPool,
+    ) -> None:
         """Know of no replica."""
         self._primary = primary
+        self._pool = opened
         self._connections_max = connections_max
         self._known: dict[str, Replica] = {}
         self._health = Health()
@@ -77,10 +85,10 @@ class Replicas:
             self._health.follow(frozenset(self._known))
         for name, ref in wanted.items():
             if name not in self._known:
-                eyes = PinnedPool(
+                eyes = self._pool(
                     ref.url, size_min=0, size_max=1, application_name="serai heartbeat"
                 )
-                pool = PinnedPool(
+                pool = self._pool(
                     ref.url,
                     size_min=1,
                     size_max=self._connections_max,

@@ -36,6 +36,7 @@ _EVERY_COLLECTION: Final = 2**62
 ELSEWHERE: Final = {
     "serai.client/queries.sql": "of the device's own SQLite file",
     "serai.app/promotion.sql": "of servers as such, and of every organisation of a shard once",
+    "serai.app/promotion_moves.sql": "of every move of a shard once",
     "serai.app/replicas.sql": "of servers as such",
     "serai.readers.move/statements.sql": "forms, of which a statement for each table is made",
     "serai.bench/bench.sql": "of tables that a benchmark makes to measure against",

@@ -133,6 +133,21 @@ class MemoryRecords:
             move.term, move.lease_until = term, self._until()
         return _alike(lapsed)
 
+    def seize(self, shard: int) -> set[int]:
+        """Take every move from or to a shard from its mover; return whose they are. None of them
+        may flip any more.
+        """
+        term = self._draw()
+        found = [
+            move
+            for move in self._directory.moves
+            if move.under_way and shard in (move.source, move.target)
+        ]
+        for move in found:
+            move.term, move.lease_until = term, float("-inf")
+            move.step = Step.UNDOING if move.step is Step.COPYING else move.step
+        return {move.org_id for move in found}
+
     def renew_term(self, claim: Claim, orgs: Sequence[int]) -> list[Claim]:
         """Draw a new term for some of the moves of a claim."""
         found = [move for move in self._of(claim) if move.under_way and move.org_id in orgs]

@@ -66,7 +66,10 @@ class Answers:
             self._page(exchange, request, answer)
             return
         for result in answer["results"]:
-            self._result(UUID(request["deviceId"]), result)
+            name = (UUID(request["deviceId"]), result["number"])
+            # Of what was lost with a tail there may be an answer still, and another one later.
+            if name not in self._history.lost:
+                self._result(name[0], result)
         if answer.get("pull") is not None:
             self._page(exchange, request["pull"], answer["pull"])
 
@@ -96,11 +99,14 @@ class Answers:
         self._trace.require(same, f"I4: {result['number']} was answered {first}, and now {result}")
 
     def _page(self, exchange: Exchange, request: dict[str, Any], answer: dict[str, Any]) -> None:
-        behind = answer["version"] < exchange.version
-        self._trace.require(
-            not behind, f"I11: {exchange.device} was answered from {answer['version']}"
-        )
+        if answer["epoch"] < self._history.sure_since:
+            self._trace.branch("answer_of_lost")
+            return
+        self._recent(exchange, request, answer)
         seen = self._history.channels(exchange.user, answer["version"])
+        if exchange.replicas:
+            # Roles are those of home, the rows of a moment before: what was given since counts.
+            seen |= self._history.channels(exchange.user, self._history.version)
         asked = {each["name"]: each.get("sinceToken") for each in request["collections"]}
         sent: dict[RowId, int] = {}
         since = now = None
@@ -112,7 +118,9 @@ class Answers:
                 why = since is None or why_refetch(since, exchange.now)
                 self._trace.require(why, f"I12: {exchange.device} is to begin again for nothing")
                 return
+            # A replica may not have heard of the horizon yet, and then it has the log.
             old = since is not None and since.position.version < exchange.floor
+            old = old and not exchange.replicas
             self._trace.require(not old, "I10: a token below the horizon was continued")
             other = since is not None and since.position.epoch < exchange.epoch
             self._trace.require(not other, "I10: a token of another epoch was continued")
@@ -130,6 +138,24 @@ class Answers:
             self._count(part, since, now)
         if since is not None and now is not None:
             self._whole(exchange.device, since, now, sent)
+
+    def _recent(self, exchange: Exchange, request: dict[str, Any], answer: dict[str, Any]) -> None:
+        """Judge that an answer is not older than it may be: what was committed when its request
+        arrived; of a replica, what the request says it has seen.
+        """
+        at = (answer["epoch"], answer["version"])
+        due = (exchange.epoch, exchange.version)
+        if exchange.replicas:
+            texts = [each.get("sinceToken") for each in request["collections"]]
+            tokens = [self.tokens.read(exchange.user, text) for text in texts]
+            seen = [token.position for token in tokens if token is not None]
+            known = [*seen, *([] if exchange.need is None else [exchange.need])]
+            self._trace.branch("read_min_version", exchange.need is not None)
+            if known:
+                due = max((each.epoch, each.version) for each in known)
+        self._trace.require(
+            at >= due, f"I11: {exchange.device} was answered from {at}, and is due {due}"
+        )
 
     def _whole(
         self, device: str, since: SinceToken, now: SinceToken, sent: dict[RowId, int]

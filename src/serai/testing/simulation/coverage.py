@@ -61,6 +61,7 @@ FAULTS: Final = frozenset(
 FLEET_FAULTS: Final = frozenset(
     {
         "cut_api_directory",
+        "cut_api_replica",
         "cut_api_shard",
         "cut_mover_directory",
         "cut_mover_shard",
@@ -71,18 +72,26 @@ FLEET_FAULTS: Final = frozenset(
         "mover_interrupted",
         "mover_killed",
         "mover_stalled",
+        "primary_lost",
+        "promotion_lossy",
+        "promotion_planned",
+        "promotion_synchronous",
+        "replica_lags",
+        "replica_stuck",
     }
 )
 """Of runs with several shards."""
 _CALLS: Final = (
     *("advance_moved", "advance_undoing", "advance_undone", "change_active", "change_frozen"),
     *("change_moved", "changes", "claim", "complete", "copied", "copy", "flip", "hold", "renew"),
-    *("make_months", "months", "renew_term", "rest", "transferring"),
-    *("snapshot", "states", "step", "sweep", "swept", "take", "take_over", "to_sweep"),
+    *("rest", "transferring"),
+    *("snapshot", "states", "sweep", "swept", "take", "take_over", "to_sweep"),
     "under_way",
 )
 """Of a mover, at each of which it may be killed."""
 _KILLED: Final = frozenset(f"mover_killed_at_{call}" for call in _CALLS)
+_SELDOM: Final = ("make_months", "months", "renew_term", "step")
+"""Calls that are made in one move of many, or take no time."""
 FLEET_BRANCHES: Final = _KILLED | frozenset(
     {
         "arrived",
@@ -92,6 +101,8 @@ FLEET_BRANCHES: Final = _KILLED | frozenset(
         "directory_away",
         "error_org_frozen",
         "error_org_moved",
+        "fenced_off",
+        "tail_lost",
         "move_busy",
         "move_cut_off",
         "move_ended",
@@ -100,6 +111,12 @@ FLEET_BRANCHES: Final = _KILLED | frozenset(
         "move_swept",
         "move_turn_lost",
         "move_undone",
+        "read_min_version",
+        "read_primary_behind",
+        "read_primary_failed",
+        "read_primary_none",
+        "read_replica",
+        "read_waited",
         "start_waits",
     }
 )
@@ -143,6 +160,10 @@ _ANSWERS: Final = frozenset(
 SEEDS_FOR_LUCK: Final = 3_000
 LUCK: Final = _KILLED | frozenset(
     {
+        "move_stuck",
+        "read_primary_failed",
+        "read_waited",
+        "tail_lost",
         "breaker_closes",
         "breaker_opens",
         "error_org_moved",
@@ -157,7 +178,15 @@ LUCK: Final = _KILLED | frozenset(
     }
 )
 """Need two things at one moment: only `SEEDS_FOR_LUCK` seeds must have met them."""
-RARE: Final = frozenset({"error_contended", "error_mutation_gap", "failed_reference_missing"})
+RARE: Final = frozenset(
+    {
+        "answer_of_lost",
+        "error_contended",
+        "error_mutation_gap",
+        "failed_reference_missing",
+        *(f"mover_killed_at_{call}" for call in _SELDOM),
+    }
+)
 """May occur, and need more luck than that: nothing is concluded from their absence."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from uuid import UUID
@@ -36,10 +36,16 @@ class Written:
     """One write of the user, as the app took it.
 
     Attributes:
+        device, number: under which it is sent; both change when the queue is numbered anew.
+        seq: its place among all writes of the device, for good.
         base: the version of the server's row that the user saw.
+        epoch: that the device knew.
     """
 
+    device: UUID
     number: int
+    seq: int
+    epoch: int
     collection: str
     row_id: UUID
     op: Op
@@ -51,7 +57,7 @@ class Device:
     """One device.
 
     Attributes:
-        ledger: what the app was told is on disk, by number.
+        ledger: what the app was told is on disk, by its place.
         last_of_row: the last of them for each row.
         dealt: refused writes that the user has dismissed or sent again.
         crash: the chance to die at each moment that the network tells of.
@@ -226,17 +232,39 @@ class Device:
     def _wrote(self, collection: str, row_id: UUID, op: Op, fields: Mapping[str, Value]) -> None:
         found = (
             self.file()
-            .select("select number, base from mutation order by seq desc limit 1", ())
+            .select("select seq, number, base from mutation order by seq desc limit 1", ())
             .fetchone()
         )
-        number, base = found
-        self._trace.require(number not in self.ledger, f"number {number} was given twice")
-        written = Written(number, collection, row_id, op, dict(fields), base)
-        self.ledger[number] = self.last_of_row[collection, row_id] = written
+        seq, number, base = found
+        self.renumbered()
+        self._trace.require(seq not in self.ledger, f"place {seq} was given twice")
+        epoch = self.file().meta_number("epoch")
+        written = Written(self.id, number, seq, epoch, collection, row_id, op, dict(fields), base)
+        self.ledger[seq] = self.last_of_row[collection, row_id] = written
         what = " ".join(f"{name}={value}" for name, value in fields.items())
         self._trace.note(
             self.name, f"writes {number}: {op} {collection} {row_id.int % 10_000} on {base} {what}"
         )
+
+    def renumbered(self) -> None:
+        """Notice that the queue has been numbered anew, under another id of the device."""
+        name = UUID(self.file().meta("device") or "")
+        if name == self.id:
+            return
+        self.id = name
+        waiting = self.file().select("select seq, number from mutation where version = 0", ())
+        for seq, number in waiting.fetchall():
+            before = self.ledger.get(seq)
+            if before is not None:
+                written = replace(before, device=name, number=number)
+                self.ledger[seq] = written
+                if self.last_of_row[before.collection, before.row_id] is before:
+                    self.last_of_row[before.collection, before.row_id] = written
+
+    def written(self, device: UUID, number: int) -> Written | None:
+        """Return what was sent under a number."""
+        found = (each for each in self.ledger.values() if each.number == number)
+        return next((each for each in found if each.device == device), None)
 
     def _moment(self, where: str) -> None:
         """Perhaps die here, with the same chance at each await of an exchange."""

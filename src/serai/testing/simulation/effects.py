@@ -23,8 +23,9 @@ def wrong_effect(
     row = (history.vertical.by_name[written.collection].number, written.row_id)
     below = version if write.ops else version + 1
     between = _since_like_seen(history, row, written.base, below)
-    # A base of 1 says nothing about what was seen, see `_alone`.
-    foreign = [each for each in between if each.author != device.id and written.base != 1]
+    # A base of 1 says nothing about what was seen, see `_alone`; nor does one that was lost.
+    blind = written.base == 1 or written.epoch < history.sure_since
+    foreign = [each for each in between if each.author != device.id and not blind]
     if write.refusal is not None:
         history.trace.branch(write.refusal.outcome)
         if write.ops:
@@ -106,6 +107,9 @@ def _alone(history: History, device: Device, written: Written, below: int) -> bo
     if history.trace.counts["fault:replies_forgotten"]:
         # What a write had merged is forgotten with its reply: then all of it counts as unseen.
         return False
+    if written.epoch < history.sure_since:
+        # What it was made on was lost with a tail.
+        return False
     if written.base == 1:
         # Made on an own write that was answered in an earlier epoch, while the rows of the new one
         # were not there yet: the client knows no version for it, and says the lowest.
@@ -137,11 +141,11 @@ def _since(history: History, device: Device, written: Written) -> tuple[int, boo
     """
     earlier = [
         each
-        for number, each in device.ledger.items()
-        if number < written.number
+        for each in device.ledger.values()
+        if each.seq < written.seq
         and (each.collection, each.row_id) == (written.collection, written.row_id)
     ]
-    found = (history.writes.get((device.id, each.number)) for each in earlier)
+    found = (history.writes.get((each.device, each.number)) for each in earlier)
     merged = any(each is not None and '"status":"merged"' in each[1].reply for each in found)
     return min([written.base, *(each.base for each in earlier if merged)]), merged
 
@@ -156,8 +160,8 @@ def _unseen(device: Device, written: Written, name: str, foreign: Sequence[Chang
 def _was_own_word(device: Device, written: Written, name: str, value: Value) -> bool:
     """Tell whether the user had given the field the same value before: then it was no news."""
     return any(
-        number < written.number
+        each.seq < written.seq
         and (each.collection, each.row_id) == (written.collection, written.row_id)
         and each.fields.get(name) == value
-        for number, each in device.ledger.items()
+        for each in device.ledger.values()
     )

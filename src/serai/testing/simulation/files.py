@@ -27,7 +27,7 @@ _decode = msgspec.json.Decoder(Doc).decode
 _RAW: Final = (
     "select c.name, r.id, r.version, r.data from row r join collection c on c.number = r.collection"
 )
-_QUEUED: Final = "select number from mutation where version = 0"
+_QUEUED: Final = "select seq from mutation where version = 0"
 _STEPS: Final[dict[tuple[Fill, Fill], list[str]]] = {}
 for (_old, _page), _new in COLLECTION.items():
     _STEPS.setdefault((_old, _new), []).append(collection_branch(_old, _page))
@@ -38,6 +38,7 @@ class Due:
     """The rows that a token stands for, by (name of the collection, id as text)."""
 
     coverage: tuple[object, ...]
+    epoch: int
     version: int
     rows: dict[tuple[str, str], tuple[RowId, Change]]
 
@@ -50,7 +51,7 @@ class Files:
         self._history = history
         self._trace = history.trace
         self._tokens = tokens
-        self._reached: dict[UUID, int] = {}
+        self._reached: dict[UUID, tuple[int, int]] = {}
         self._fills: dict[UUID, dict[str, Fill]] = {}
         self._dues: dict[UUID, Due] = {}
 
@@ -65,10 +66,14 @@ class Files:
         if token is None:
             self._reached.pop(device.user, None)
             return
-        version = token.position.version
-        back = version < self._reached.get(device.user, 0)
+        device.renumbered()
+        version, at = token.position.version, (token.position.epoch, token.position.version)
+        back = at < self._reached.get(device.user, (0, 0))
         self._trace.require(not back, f"I7: {device.name} went back to {version}")
-        self._reached[device.user] = version
+        self._reached[device.user] = at
+        if token.position.epoch < self._history.sure_since:
+            # It has not heard yet that a tail was lost, and may hold of it what nobody has.
+            return
         self._rows(device, token, self._tokens.filled_through(held[0].token or ""), file)
         self._own(device, version, file)
 
@@ -99,8 +104,9 @@ class Files:
         version, history = token.position.version, self._history
         due = self._dues.get(device.user)
         stands = coverage(token)
-        if due is None or due.coverage != stands or due.version > version:
-            due = self._dues[device.user] = Due(stands, 0, {})
+        sure, since = token.position.epoch, self._history.sure_since
+        if due is None or due.coverage != stands or due.version > version or due.epoch < since:
+            due = self._dues[device.user] = Due(stands, sure, 0, {})
             written = iter(history.rows)
         else:
             later = range(due.version + 1, version + 1)
@@ -146,11 +152,11 @@ class Files:
         """Judge that the last write of each row is in view, while it waits and until the rows have
         it.
         """
-        queued = {number for (number,) in file.select(_QUEUED, ())}
+        queued = {seq for (seq,) in file.select(_QUEUED, ())}
         forgotten = self._trace.counts["fault:replies_forgotten"]
         for written in device.last_of_row.values():
-            if written.number not in queued:
-                done = self._history.writes.get((device.id, written.number))
+            if written.seq not in queued:
+                done = self._history.writes.get((written.device, written.number))
                 if done is None or done[0] <= version or done[1].refusal is not None or forgotten:
                     continue
             if not self._in_view(device, written):

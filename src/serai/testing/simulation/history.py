@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from serai.adapters.memory.store import Organisation
 from serai.model import Scope, Vertical
 from serai.ports.store import (
     Committed,
@@ -68,6 +69,9 @@ class History:
         rows: each row's changes, oldest first.
         done: how often each mutation and each idempotency key was carried out.
         writes: of each mutation that was carried out, what it did and under which version.
+        lost: mutations and keys that were carried out and lost with a tail.
+        sure_since: the epoch from which on nothing was lost; a token of an earlier one may stand
+            for rows that nobody has.
     """
 
     vertical: Vertical
@@ -82,6 +86,33 @@ class History:
     writes: dict[tuple[UUID, int], tuple[int, PlannedWrite]] = field(
         default_factory=dict[tuple[UUID, int], tuple[int, PlannedWrite]]
     )
+
+    lost: set[object] = field(default_factory=set[object])
+    sure_since: int = 0
+
+    def lose(self, kept: Organisation) -> None:
+        """Forget what the server has lost with a tail: it goes on from `kept`, in a new epoch."""
+        version = kept.head.version
+        for once in list(self.done):
+            if not _is_kept(kept, once):
+                del self.done[once]
+                self.lost.add(once)
+                if isinstance(once, MutationKey):
+                    self.lost.add((once.device_id, once.number))
+                    self.writes.pop((once.device_id, once.number), None)
+        for row, changes in list(self.rows.items()):
+            stay = [each for each in changes if each.version <= version]
+            if len(stay) < len(changes):
+                self.live.pop(row, None)
+                self.rows[row] = stay
+                if not stay:
+                    del self.rows[row]
+                elif stay[-1].doc is not None:
+                    self.live[row] = stay[-1]
+        self.written = {at: rows for at, rows in self.written.items() if at <= version}
+        self.version = version
+        self.restored.append(version)
+        self.sure_since = kept.head.epoch + 1
 
     def record(self, writes: Sequence[PlannedWrite], outcomes: Sequence[Outcome]) -> None:
         """Take in what a call of `commit` did."""
@@ -108,6 +139,10 @@ class History:
     def _commit(self, write: PlannedWrite, version: int) -> None:
         once = write.once
         require = self.trace.require
+        require(
+            write.epoch >= self.sure_since or self.trace.broken,
+            f"I8: version {version} of epoch {write.epoch} was another write, in a lost tail",
+        )
         require(
             version == self.version + bool(write.ops),
             f"I3: version {version} after {self.version}: versions have no gaps and no two writes",
@@ -209,6 +244,13 @@ class History:
         if declared.scope is Scope.ORGANISATION:
             return None, row[0]
         return (row[1] if declared.scope is Scope.SELF else self.rows[row][0].scope), row[0]
+
+
+def _is_kept(kept: Organisation, once: object) -> bool:
+    """Tell whether a server still knows that something was carried out."""
+    if isinstance(once, MutationKey):
+        return once.number <= kept.devices.get(once.device_id, (once.user_id, 0))[1]
+    return once in kept.replies
 
 
 def _name(once: MutationKey | IdempotencyKey | None) -> str:

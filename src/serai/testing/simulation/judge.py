@@ -37,6 +37,7 @@ class Judge:
     def __init__(self, history: History, sealer: TokenSealer) -> None:
         """Start with nothing seen."""
         self.devices: dict[UUID, Device] = {}
+        """By each id that they have had."""
         self._history = history
         self._trace = history.trace
         self.answers = Answers(history, sealer)
@@ -48,14 +49,22 @@ class Judge:
         """Judge what a call of `commit` did; the history has it already."""
         for write, outcome in zip(writes, outcomes, strict=True):
             if isinstance(outcome, Committed) and isinstance(write.once, MutationKey):
-                device = self.devices.get(write.once.device_id)
-                written = None if device is None else device.ledger.get(write.once.number)
+                device = self._device(write.once.device_id)
+                once = write.once
+                written = None if device is None else device.written(once.device_id, once.number)
                 if device is None or written is None:
                     self._trace.require(None, f"I3: nobody wrote {write.once}")
                 else:
                     wrong = wrong_effect(self._history, device, written, write, outcome.version)
                     name = f"{device.name}/{written.number}"
                     self._trace.require(wrong is None, f"I4: {name} {wrong}")
+
+    def _device(self, name: UUID) -> Device | None:
+        for device in list(self.devices.values()):
+            if device.client is not None:
+                device.renumbered()
+            self.devices[device.id] = device
+        return self.devices.get(name)
 
     # The end
 
@@ -70,7 +79,7 @@ class Judge:
             "I3: the store does not hold what was committed",
         )
         listed = {(each.device_id, each.number) for each in org.refusals}
-        for device in self.devices.values():
+        for device in dict.fromkeys(self.devices.values()):
             self._converged(device, live)
             self._ledger(device, listed)
         self._tills(live)
@@ -104,13 +113,15 @@ class Judge:
         client = device.client
         assert client is not None, "everything was started"
         refused: list[tuple[str, UUID, str, dict[str, Value]]] = []
-        for number, written in device.ledger.items():
-            key = MutationKey(device.user, device.id, number)
+        for written in device.ledger.values():
+            number, name = written.number, (written.device, written.number)
+            key = MutationKey(device.user, *name)
             times = self._history.done.get(key, 0)
-            self._trace.require(times == 1, f"I3: {device.name}/{number} happened {times} times")
-            found = self._history.writes.get((device.id, number))
+            due = times == 1 or (times == 0 and name in self._history.lost)
+            self._trace.require(due, f"I3: {device.name}/{number} happened {times} times")
+            found = self._history.writes.get(name)
             if found is not None and found[1].refusal is not None:
-                there = (device.id, number) in listed
+                there = name in listed
                 self._trace.require(
                     there, f"I3: {device.name}/{number} is not listed on the server"
                 )
@@ -118,8 +129,10 @@ class Judge:
                 refused.append(what)
         told = [(e.collection, e.row_id, e.op, dict(e.fields)) for e in client.refusals()]
         listed_here, due = Counter(map(repr, [*told, *device.dealt])), Counter(map(repr, refused))
+        # Of a refusal that was lost with a tail a device may have heard or not.
         self._trace.require(
-            listed_here == due, f"I3: {device.name} lists {len(told)} refusals of {len(refused)}"
+            listed_here == due or self._history.lost,
+            f"I3: {device.name} lists {len(told)} refusals of {len(refused)}",
         )
 
     def _tills(self, live: dict[RowId, Change]) -> None:

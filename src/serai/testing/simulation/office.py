@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from random import Random
 from uuid import UUID
 
 from serai.core.errors import SeraiError
+from serai.core.token import Position
 from serai.log.intent import RowIntent, WriteIntent
 from serai.model.fields import Value
 from serai.model.rules import Op
@@ -59,6 +61,7 @@ class Office:
         self._trace = trace
         self._random = random
         self._keys = 0
+        self.wrote: Callable[[Position], None] = _untold
         self._lost: list[tuple[UUID, dict[str, Value]]] = []
         self._open: set[asyncio.Task[None]] = set()
 
@@ -116,7 +119,11 @@ class Office:
                 answer = None
             if answer is not None:
                 times = self._history.done.get(intent.once, 0)
-                self._trace.require(times == 1, f"I4: {key} happened {times} times")
+                due = times == 1 or (times == 0 and intent.once in self._history.lost)
+                self._trace.require(due, f"I4: {key} happened {times} times")
+                if answer.epoch:
+                    # A repeated answer does not say under which epoch its write was.
+                    self.wrote(Position(answer.epoch, answer.version))
                 return
             await asyncio.sleep(0.5)
         self._trace.require(promise=False, message=f"I2: {key} never had an answer")
@@ -159,21 +166,21 @@ class Office:
 
     def forget(self) -> None:
         """Let the horizon pass: the log so far is gone."""
-        if self._server.home(ORG).head.state == "active":
+        if self._server.takes_writes(ORG):
             version = self._history.version
             self._trace.fault("store", "horizon", f"up to {version}")
             self._server.store(ORG).prune(ORG, version)
 
     def restore(self) -> None:
         """Restore from a copy of this moment: nothing is lost, the epoch rises."""
-        if self._server.home(ORG).head.state == "active":
+        if self._server.takes_writes(ORG):
             self._server.restore()
             self._history.restored.append(self._history.version)
             self._trace.fault("store", "restore", f"epoch {self._server.home(ORG).head.epoch}")
 
     def age(self) -> None:
         """Let the days pass after which replies are forgotten: of a mutation its hash is left."""
-        if self._server.home(ORG).head.state == "active":
+        if self._server.takes_writes(ORG):
             self._trace.fault("store", "replies_forgotten")
             self._server.store(ORG).forget_replies(ORG, keys=False)
 
@@ -218,6 +225,10 @@ class Office:
 
     def _id(self) -> UUID:
         return UUID(int=self._random.getrandbits(120))
+
+
+def _untold(_: Position) -> None:
+    """Tell nobody of a write."""
 
 
 def _at(place: UUID) -> dict[str, Value]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from serai.core.token import Position
 from serai.http.asgi import Message
 from serai.http.pipeline import Pipeline
 
@@ -23,8 +24,15 @@ class Reply:
     retry_after: str | None = None
 
 
-async def serve(app: Pipeline, user: UUID, kind: str, body: bytes, etag: str | None) -> Reply:
-    """Run one request through the application."""
+async def serve(
+    app: Pipeline,
+    user: UUID,
+    kind: str,
+    body: bytes,
+    etag: str | None,
+    need: Position | None = None,
+) -> Reply:
+    """Run one request through the application. `need`: what it says it must see."""
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -41,6 +49,8 @@ async def serve(app: Pipeline, user: UUID, kind: str, body: bytes, etag: str | N
     ]
     if etag is not None:
         headers.append((b"if-none-match", etag.encode()))
+    if need is not None:
+        headers.append((b"serai-min-version", f"{need.epoch}.{need.version}".encode()))
     path = "/v1/sync/changes" if kind == "pull" else "/v1/sync/mutations"
     scope = {
         "type": "http",

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from serai.adapters.memory import MemoryStore
 from serai.adapters.memory.store import Organisation
-from serai.core.token import TokenSealer
+from serai.core.token import Position, TokenSealer
 from serai.http.operations import Routes
 from serai.http.pipeline import Pipeline
 from serai.http.services import HttpServices, HttpSettings, IdentityRoutes
@@ -54,6 +54,7 @@ class Exchange:
         floor: of the log when the request arrived.
         epoch: of the organisation then, and `version`.
         now: where the organisation stands when the answer leaves.
+        need: what the request said it must see. replicas: one may have answered.
     """
 
     device: str
@@ -65,6 +66,8 @@ class Exchange:
     epoch: int
     version: int
     now: Head
+    need: Position | None = None
+    replicas: bool = False
 
 
 Watch = Callable[[Exchange], None]
@@ -142,6 +145,8 @@ class Server:
 
     names: tuple[str, ...] = ("server",)
     """Of its processes."""
+    replicas = False
+    """Whether a replica may answer a read."""
 
     def __init__(self, setting: Setting) -> None:
         """Keep the parts; `start` starts."""
@@ -166,6 +171,10 @@ class Server:
         """Return the store in which it lives."""
         del org_id
         return self.durable
+
+    def takes_writes(self, org_id: int) -> bool:
+        """Tell whether an organisation can be changed where it lives."""
+        return self.home(org_id).head.state == "active"
 
     async def create_org(self, org_id: int) -> None:
         """Make an organisation."""
@@ -260,6 +269,7 @@ class Server:
         body: bytes,
         etag: str | None,
         answered: Answered,
+        need: Position | None = None,
     ) -> None:
         """Take a request from the network."""
         process = self._process()
@@ -276,7 +286,8 @@ class Server:
             reply = finished.result()
             now = self.home(ORG).head
             then = (head.floor, head.epoch, head.version)
-            self._watch(Exchange(device, user, kind, body, reply, *then, now))
+            whom = (need, self.replicas)
+            self._watch(Exchange(device, user, kind, body, reply, *then, now, *whom))
             answered(reply)
 
-        process.run(serve(process.app, user, kind, body, etag)).add_done_callback(done)
+        process.run(serve(process.app, user, kind, body, etag, need)).add_done_callback(done)

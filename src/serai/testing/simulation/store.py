@@ -88,12 +88,16 @@ class ShardConnection:
         if self._happens(self.weather.store_before):
             self._trace.fault("store", "store_before")
             raise SeraiError(Code.UNAVAILABLE)
-        outcomes = await self._store.commit(writes)
-        self._record(writes, outcomes)
+        outcomes = await self._taken(writes)
         await self.pause("commit_after")
         if self._happens(self.weather.store_after):
             self._trace.fault("store", "store_after")
             raise SeraiError(Code.UNAVAILABLE)
+        return outcomes
+
+    async def _taken(self, writes: Sequence[PlannedWrite]) -> list[Outcome]:
+        outcomes = await self._store.commit(writes)
+        self._record(writes, outcomes)
         return outcomes
 
     async def replayed(

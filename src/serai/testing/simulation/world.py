@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from uuid import UUID
 
+from serai.adapters.memory.store import Organisation
 from serai.ports.store import Outcome, PlannedWrite
 from serai.testing.simulation.callers import ORG
 from serai.testing.simulation.device import Device
@@ -101,6 +103,11 @@ class World:
             for device in self.devices:
                 self._ring(device)
 
+    def _lost(self, org_id: int, kept: Organisation) -> None:
+        """Let the record know that a tail was lost."""
+        if org_id == ORG:
+            self._history.lose(kept)
+
     def _ring(self, device: Device) -> None:
         """Ring a device's doorbell: lost, late or doubled."""
         if self._happens(device.link.weather.lose_doorbell) or device.link.cut:
@@ -125,6 +132,8 @@ class World:
         self._server.worsen(self._weather)
         if self._fleet is not None:
             self._fleet.worsen()
+            self._fleet.lost = self._lost
+            self.office.wrote = partial(self._fleet.read_own, self.devices[0].user)
         self.upkeep.start()
         for device in self.devices:
             await device.start()

@@ -8,11 +8,12 @@ home is right: the directory's record says it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
+
+import msgspec
 
 from serai.adapters.memory import MemoryStore
 from serai.adapters.memory.directory import MemoryDirectory, MemoryRecords
@@ -20,7 +21,8 @@ from serai.adapters.memory.store import Organisation
 from serai.model import Vertical
 from serai.ports.store import Committed, Outcome, PlannedWrite
 from serai.readers.move import writes
-from serai.shard.placement import ShardRef
+from serai.shard.placement import ReplicaRef, ShardRef
+from serai.testing.simulation.fleet.standbys import Database, Standby
 from serai.testing.simulation.loop import VirtualClock
 from serai.testing.simulation.trace import Trace
 
@@ -31,28 +33,39 @@ def _last_changes(org: Organisation) -> dict[tuple[int, UUID], str]:
     """Return what the log says last of each row; what is folded at one home need not be at the
     other.
     """
-    kept = [each for each in org.log if each.version > org.head.floor]
-    return {(each.collection, each.id): each.change for each in kept}
+    last = {(each.collection, each.id): each.change for each in org.log}
+    # By the version of the write: what is folded stands at a later one.
+    written = msgspec.json.Decoder(_Written)
+    return {
+        row: change
+        for row, change in last.items()
+        if written.decode(change).version > org.head.floor
+    }
 
 
-@dataclass(slots=True, eq=False)
-class Database:
-    """One server of a shard. `held`: organisations that a mover holds here."""
+class _Written(msgspec.Struct):
+    """What is needed of a change."""
 
-    name: str
-    store: MemoryStore
-    held: Counter[int] = field(default_factory=Counter[int])
+    version: int
+
+
+def _ref(number: int, replicas: int) -> ShardRef:
+    """Return a shard as the directory names it: its servers' names are their URLs."""
+    names = [f"s{number}r{n}" for n in range(1, replicas + 1)]
+    copies = tuple(ReplicaRef(name, name) for name in names)
+    return ShardRef(number, f"s{number}", f"s{number}", copies)
 
 
 class Databases:
     """All durable state of a fleet.
 
     Args:
+        size: how many shards, and replicas of each.
         orgs: organisations; all begin on the first shard.
         now: the directory's clock.
 
     Attributes:
-        servers: by URL.
+        servers: by URL; standbys: replicas, by URL.
         directory: placement and moves; `records` is its record of moves.
     """
 
@@ -62,16 +75,25 @@ class Databases:
         clock: VirtualClock,
         trace: Trace,
         *,
-        shards: int,
+        size: tuple[int, int],
         orgs: Sequence[int],
         now: Callable[[], float],
         lease_seconds: float,
     ) -> None:
         """Make them, empty."""
         self._trace = trace
+        self.vertical, self.clock = vertical, clock
         self._homes = dict.fromkeys(orgs, 1)
-        refs = [ShardRef(n, f"s{n}", f"s{n}") for n in range(1, shards + 1)]
-        self.servers = {ref.url: Database(ref.url, MemoryStore(vertical, clock)) for ref in refs}
+        shards, replicas = size
+        refs = [_ref(n, replicas) for n in range(1, shards + 1)]
+        self.servers = {
+            ref.url: Database(ref.url, MemoryStore(vertical, clock), now) for ref in refs
+        }
+        self.standbys = {
+            each.url: Standby(each.url, self.servers[ref.url], vertical, clock)
+            for ref in refs
+            for each in ref.replicas
+        }
         self.directory = MemoryDirectory(refs, [(1, 1_000, 1)], now)
         self.records = MemoryRecords(self.directory, lease_seconds=lease_seconds)
 

@@ -10,20 +10,33 @@ import asyncio
 from collections.abc import Callable
 from random import Random
 from typing import Final
+from uuid import UUID
 
+import msgspec
+
+from serai.adapters.memory.store import Organisation
+from serai.core.token import Position
 from serai.testing.simulation.callers import NEIGHBOUR_ORG, ORG
 from serai.testing.simulation.fleet.databases import Databases
 from serai.testing.simulation.fleet.movers import Mover
+from serai.testing.simulation.fleet.promotions import Lost, Promotion
 from serai.testing.simulation.fleet.server import FleetServer
 from serai.testing.simulation.fleet.weather import STILL, FleetWeather
+from serai.testing.simulation.hotel import COLLECTIONS
+from serai.testing.simulation.requests import Reply
 from serai.testing.simulation.server import Setting
 from serai.testing.simulation.trace import Trace
+from serai.wire.sync import ChangesRequest, WantedCollection
 
 _MOVERS_MAX: Final = 2
 _AWAY_SECONDS_MAX: Final = 6.0
+_LAG_SECONDS_MAX: Final = 2.0
 _ROUNDS_MAX: Final = 30
 """Of an operator who ends what is left; a lease of 15 s has lapsed by then."""
-_KINDS: Final = (("api", "directory"), ("api", "s"), ("mover", "directory"), ("mover", "s"))
+_KINDS: Final = (
+    *(("api", "directory"), ("api", "shard"), ("api", "replica")),
+    *(("mover", "directory"), ("mover", "shard")),
+)
 
 
 def founded(setting: Setting, weather: FleetWeather) -> Fleet:
@@ -32,7 +45,7 @@ def founded(setting: Setting, weather: FleetWeather) -> Fleet:
         setting.vertical,
         setting.clock,
         setting.trace,
-        shards=weather.shards,
+        size=(weather.shards, weather.replicas),
         orgs=(ORG, NEIGHBOUR_ORG),
         now=asyncio.get_running_loop().time,
         lease_seconds=weather.lease_seconds,
@@ -55,6 +68,13 @@ class Fleet:
         self._weather = weather
         self._movers: list[Mover] = []
         self._numbers = 0
+        self._promotions: set[asyncio.Task[None]] = set()
+        self.lost: Lost = _untold
+        for each in self._databases.servers.values():
+            each.synchronous = weather.synchronous
+        for standby in self._databases.standbys.values():
+            standby.usual = weather.shipping
+            standby.mend()
 
     def worsen(self) -> None:
         """From now on faults happen."""
@@ -70,14 +90,28 @@ class Fleet:
                 (0.2, self._interrupt),
                 (self._weather.wire, self._cut),
                 (self._weather.directory_down, self._directory_down),
+                (self._weather.lag if self._databases.standbys else 0.0, self._lag),
+                (self._weather.promotion, self._promote),
             ]
         return found
+
+    def read_own(self, user: UUID, need: Position) -> None:
+        """Read what was just written, through any process: it says which version that was."""
+        if self.server.replicas and self._random.random() < 0.5:
+            names = [WantedCollection(name, None) for name in COLLECTIONS]
+            body = msgspec.json.encode(ChangesRequest(names, 100))
+            self.server.receive("reader", user, "pull", body, None, _unheard, need)
 
     async def heal(self) -> None:
         """End all faults; let an operator end what is left of moves."""
         self._weather = STILL
+        for standby in self._databases.standbys.values():
+            standby.usual = STILL.shipping
+            standby.mend()
         for mover in self._movers:
             mover.weather = STILL
+        for task in list(self._promotions):
+            await task
         for mover in self._movers:
             await mover.ended()
         for _ in range(_ROUNDS_MAX):
@@ -143,20 +177,67 @@ class Fleet:
     def _cut(self) -> None:
         """Cut a wire between two processes, for a moment or longer."""
         movers = [mover.name for mover in self._running()]
-        one, other = self._random.choice(_KINDS if movers else _KINDS[:2])
+        one, other = self._random.choice(_KINDS if movers else _KINDS[:3])
         names = self.server.names if one == "api" else movers
-        end = other if other == "directory" else self._server_name()
-        start = self._random.choice(names)
-        self.server.wires.cut(start, end, f"cut_{one}_{'directory' if other != 's' else 'shard'}")
+        ends = {
+            "directory": ["directory"],
+            "shard": [self._databases.primary(n).name for n in self._databases.directory.shards],
+            "replica": list(self._databases.standbys),
+        }[other]
+        if not ends:
+            return
+        start, end = self._random.choice(names), self._random.choice(ends)
+        self.server.wires.cut(start, end, f"cut_{one}_{other}")
         seconds = self._random.random() * _AWAY_SECONDS_MAX
         loop = asyncio.get_running_loop()
         loop.call_later(seconds, self.server.wires.join, start, end)
 
-    def _server_name(self) -> str:
-        shard = self._random.choice(sorted(self._databases.directory.shards))
-        return self._databases.primary(shard).name
+    def _promote(self) -> None:
+        """Let a shard's primary be lost, or be replaced by a better one."""
+        refs = [ref for ref in self._databases.directory.shards.values() if ref.replicas]
+        if not refs or self._promotions:
+            return
+        # Most likely one that organisations are leaving: then there is most to lose.
+        left = {move.source for move in self._databases.directory.moves[-2:]}
+        leaving = [ref for ref in refs if ref.id in left]
+        ref = self._random.choice(leaving if leaving and self._random.random() < 0.7 else refs)
+        planned = self._random.random() < 0.3
+        promotion = Promotion(
+            self._databases, self.server.wires, self._trace, self._random, self.lost
+        )
+        kind = "planned" if planned else "lossy"
+        kind = "synchronous" if not planned and self._weather.synchronous else kind
+        if not promotion.begin(ref.id, planned=planned):
+            return
+        self._trace.fault(ref.name, f"promotion_{kind}")
+        work = promotion.run(synchronous=self._weather.synchronous)
+        task = asyncio.get_running_loop().create_task(work)
+        self._promotions.add(task)
+        task.add_done_callback(self._promotions.discard)
+
+    def _lag(self) -> None:
+        """Let a replica fall behind, or stand cut off, and some time later catch up."""
+        standby = self._random.choice(list(self._databases.standbys.values()))
+        kind = self._random.choice(("replica_lags", "replica_lags", "replica_stuck"))
+        self._trace.fault(standby.name, kind)
+        if kind == "replica_stuck":
+            standby.cut = True
+        else:
+            standby.replay = self._random.random() * _LAG_SECONDS_MAX
+            standby.shipping = self._random.random() * _LAG_SECONDS_MAX
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._random.random() * _AWAY_SECONDS_MAX, standby.mend)
 
     def _directory_down(self) -> None:
         self.server.wires.down("directory", "directory_down")
         seconds = self._random.random() * _AWAY_SECONDS_MAX
         asyncio.get_running_loop().call_later(seconds, self.server.wires.up, "directory")
+
+
+def _untold(org_id: int, kept: Organisation) -> None:
+    """Tell nobody of a lost tail."""
+    del org_id, kept
+
+
+def _unheard(_: Reply | None) -> None:
+    """Nobody waits for it; the oracle sees every answer."""

@@ -19,14 +19,16 @@ from serai.adapters.memory.moves import MemorySource, MemoryTarget
 from serai.app.move_run import MoveOptions, MoveReport, MoveRun
 from serai.readers.move.link import Mark
 from serai.readers.move.ports import MoveRecords, MoveSource, MoveTarget
-from serai.testing.simulation.fleet.databases import Database, Databases
+from serai.testing.simulation.fleet.databases import Databases
 from serai.testing.simulation.fleet.hands import Hand, Killed, wait
+from serai.testing.simulation.fleet.standbys import Database
 from serai.testing.simulation.fleet.weather import FleetWeather
 from serai.testing.simulation.fleet.wires import Wires
 from serai.testing.simulation.trace import Trace
 
 T = TypeVar("T")
 STALL_SECONDS_MAX: Final = 25.0
+_CHANGES: Final = ("change", "claim", "complete", "rest", "sweep", "take")
 _LOOKING: Final = ("claim", "months", "transferring", "take_over", "under_way", "to_sweep")
 _TABLES: Final = ("serai.row", "serai.log", "serai.audit")
 """Stand for all: a mover may be stopped before any of them."""
@@ -162,7 +164,7 @@ class Mover:
     @contextmanager
     def records(self) -> Generator[MoveRecords]:
         """See `serai.readers.move.ports`."""
-        yield cast("MoveRecords", Wired(self._databases.records, self.reach, "directory"))
+        yield cast("MoveRecords", Wired(self._databases.records, self.reach))
 
     def places(self, source: int, target: int) -> Places:
         """See `serai.readers.move.ports`."""
@@ -214,12 +216,12 @@ class Places:
     @property
     def source(self) -> MoveSource:
         """Where organisations come from."""
-        return cast("MoveSource", Wired(self._source, self._mover.reach, self._from.name))
+        return cast("MoveSource", Wired(self._source, self._mover.reach, self._from))
 
     @property
     def target(self) -> MoveTarget:
         """Where organisations go."""
-        return cast("MoveTarget", Wired(self._target, self._mover.reach, self._to.name))
+        return cast("MoveTarget", Wired(self._target, self._mover.reach, self._to))
 
     def copy(self, orgs: Sequence[int], term: int, on_table: Callable[[str], None]) -> Mark:
         """Copy as of one moment; the target is held meanwhile."""
@@ -232,7 +234,9 @@ class Places:
                 on_table(table)
                 reach(source, f"copy {table}", "before")
                 reach(target, f"copy {table}", "after")
+            self._to.check()
             self._target.put(copied)
+            self._to.wrote(orgs)
         reach(target, "copied", "after")
         return copied.mark
 
@@ -243,9 +247,12 @@ class Places:
 class Wired:
     """Something at the other end of a wire: each call is a message there and one back."""
 
-    def __init__(self, inner: object, reach: Callable[[str, str, str], None], name: str) -> None:
-        """Keep the parts."""
-        self._inner, self._reach, self._name = inner, reach, name
+    def __init__(
+        self, inner: object, reach: Callable[[str, str, str], None], end: Database | None = None
+    ) -> None:
+        """Keep the parts. `end`: the shard; None: the directory."""
+        self._inner, self._reach, self._end = inner, reach, end
+        self._name = "directory" if end is None else end.name
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Return a call."""
@@ -254,7 +261,11 @@ class Wired:
         def called(*args: Any, **named: Any) -> Any:
             what = f"{name} {args[-1]}" if name in ("change", "advance") else name
             self._reach(self._name, what, "before")
+            if self._end is not None:
+                self._end.check()
             found = call(*args, **named)
+            if self._end is not None and name in _CHANGES:
+                self._end.wrote(args[0])
             self._reach(self._name, what, "after")
             return found
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -20,15 +20,18 @@ from uuid import UUID
 from serai.app.homes import Homes
 from serai.core.errors import Code, SeraiError
 from serai.log.coalesce import Coalescer
+from serai.log.copies import Copies
 from serai.ports.life import LifeStore
-from serai.ports.store import Store
+from serai.ports.store import Outcome, PlannedWrite, Store
 from serai.shard.directory import POLL_SECONDS_DEFAULT, Directory
 from serai.shard.doorbell import Doorbell
 from serai.shard.follow import CHANNEL, Follower, load_placement
 from serai.shard.guard import ShardGuard
 from serai.shard.placement import ShardRef
-from serai.testing.simulation.fleet.databases import Database
+from serai.shard.replicas import Replicas
+from serai.testing.simulation.fleet.copies import ReplicaPool, Told, copy_reads
 from serai.testing.simulation.fleet.directory import DirectoryPool
+from serai.testing.simulation.fleet.standbys import Database
 from serai.testing.simulation.store import KeptLogs, ShardConnection
 from serai.testing.simulation.weather import Weather
 
@@ -52,6 +55,7 @@ class FleetConnection(ShardConnection):
         fleet = rooms.server
         super().__init__(database.store, fleet.trace, rooms.random, partial(fleet.took, database))
         self._rooms, self._name = rooms, database.name
+        self.database = database
         self._broken = asyncio.Event()
         self.weather = rooms.weather
         self.die = rooms.die
@@ -63,8 +67,20 @@ class FleetConnection(ShardConnection):
         if self.gone:
             raise asyncio.CancelledError
 
+    async def _taken(self, writes: Sequence[PlannedWrite]) -> list[Outcome]:
+        # A server that was fenced off takes none.
+        if self.database.read_only:
+            self._trace.branch("fenced_off")
+            raise SeraiError(Code.UNAVAILABLE, retry_after_seconds=1)
+        return await super()._taken(writes)
+
     async def arrive(self) -> None:
-        """Get through, or fail."""
+        """Get through, or fail. A pool of a primary has no connection to one that was fenced off
+        (`serai.shard.connection.connect_primary`).
+        """
+        if self.database.read_only:
+            self._trace.branch("fenced_off")
+            raise SeraiError(Code.UNAVAILABLE, retry_after_seconds=1)
         wires = self._rooms.server.wires
         if not wires.reaches(self._rooms.name, self._name) and self._rooms.random.random() < 0.5:
             self._trace.branch("call_hangs")
@@ -91,21 +107,49 @@ class FleetConnection(ShardConnection):
     async def connection(self) -> AsyncGenerator[_Asked]:
         """Yield a connection."""
         await self.arrive()
-        yield _Asked()
+        yield _Asked(self.database)
 
     async def probe(self) -> None:
         """Ask the shard over a connection of its own."""
         wires = self._rooms.server.wires
         if self.gone:
             raise asyncio.CancelledError
-        if not wires.reaches(self._rooms.name, self._name):
+        if self.database.read_only or not wires.reaches(self._rooms.name, self._name):
             raise SeraiError(Code.UNAVAILABLE)
 
 
 class _Asked:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
     async def execute(self, _: str) -> str:
-        """Answer."""
+        """Answer a guard."""
         return "SELECT 1"
+
+    async def fetchrow(self, *_: object) -> dict[str, int]:
+        """Beat."""
+        return self._database.beat()
+
+
+class _WrittenLogs(KeptLogs):
+    """Upkeep of a shard that may have replicas."""
+
+    def __init__(self, connection: FleetConnection) -> None:
+        super().__init__(connection, connection.database.store.lives)
+        self._database = connection.database
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        step = super().__getattr__(name)
+
+        async def taken(*args: Any, **named: Any) -> Any:
+            if self._database.read_only:
+                raise SeraiError(Code.UNAVAILABLE, retry_after_seconds=1)
+            try:
+                return await step(*args, **named)
+            finally:
+                self._database.wrote(args[:1])
+
+        return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +160,7 @@ class Opened:
     store: FleetConnection
     coalescer: Coalescer
     guard: ShardGuard
+    copies: Copies
 
 
 class _Roles:
@@ -131,8 +176,6 @@ class _Roles:
 
 class FleetRooms:
     """The rooms of one life of one process. `homes` is there when it is `ready`."""
-
-    copies_for = None
 
     def __init__(self, server: FleetServer, name: str, random: Random) -> None:
         """Begin to start."""
@@ -193,6 +236,10 @@ class FleetRooms:
         known = self._opened.get(ref.id)
         if known is not None and known.ref == ref:
             return known
+        if known is not None and replace(ref, replicas=()) == replace(known.ref, replicas=()):
+            known.copies.replicas.follow(ref.replicas)
+            self._opened[ref.id] = replace(known, ref=ref)
+            return self._opened[ref.id]
         database = self.server.databases.servers[ref.url]
         connection = FleetConnection(self, database)
         coalescer = Coalescer(
@@ -204,16 +251,26 @@ class FleetRooms:
         pool = cast("PinnedPool", connection)
         guard = ShardGuard(ref.name, pool, connection.probe)
         guard.start()
-        self._opened[ref.id] = Opened(ref, connection, coalescer, guard)
+        made = cast("Callable[..., PinnedPool]", partial(ReplicaPool, self))
+        replicas = Replicas(pool, 1, opened=made)
+        replicas.follow(ref.replicas)
+        told = Told(self.server.trace)
+        copies = Copies(replicas, self.server.vertical, told, reads=copy_reads)
+        self._opened[ref.id] = Opened(ref, connection, coalescer, guard, copies)
         if known is not None:
             self._closed(known)
         return self._opened[ref.id]
+
+    async def copies_for(self, org_id: int) -> Copies:
+        """Reads of the replicas of an organisation's shard."""
+        assert self._directory is not None, "it is ready"
+        return (await self._open(self._directory.resolve(org_id))).copies
 
     def logs(self) -> LifeStore:
         """The logs of any shard."""
         shard = self.random.choice(sorted(self.server.databases.directory.shards))
         database = self.server.databases.primary(shard)
-        return cast("LifeStore", KeptLogs(FleetConnection(self, database), database.store.lives))
+        return cast("LifeStore", _WrittenLogs(FleetConnection(self, database)))
 
     def worsen(self, weather: Weather) -> None:
         """See `Rooms`."""
@@ -237,6 +294,7 @@ class FleetRooms:
 
     def _closed(self, opened: Opened) -> None:
         self.server.aside(opened.guard.close())
+        self.server.aside(opened.copies.replicas.close())
 
 
 async def _never() -> Any:

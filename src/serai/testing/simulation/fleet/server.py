@@ -15,8 +15,9 @@ from serai.adapters.memory import MemoryStore
 from serai.adapters.memory.store import Organisation
 from serai.ports.store import Outcome, PlannedWrite
 from serai.testing.simulation.callers import NEIGHBOUR_ORG, ORG
-from serai.testing.simulation.fleet.databases import Database, Databases
+from serai.testing.simulation.fleet.databases import Databases
 from serai.testing.simulation.fleet.rooms import FleetRooms
+from serai.testing.simulation.fleet.standbys import Database
 from serai.testing.simulation.fleet.wires import Wires
 from serai.testing.simulation.server import Server, Setting
 
@@ -37,6 +38,7 @@ class FleetServer(Server):
         super().__init__(setting)
         self.databases = databases
         self.wires = Wires(setting.trace)
+        self.replicas = bool(databases.standbys)
         self.lose_bell = 0.0
         self._bells: dict[str, FleetRooms] = {}
         self._asides: set[asyncio.Task[Any]] = set()
@@ -48,14 +50,23 @@ class FleetServer(Server):
 
     def store(self, org_id: int) -> MemoryStore:
         """Return the store in which it lives."""
-        return self.databases.primary(self.databases.directory.home(org_id)).store
+        home = self.databases.primary(self.databases.directory.home(org_id))
+        # Whoever asks changes something by hand.
+        self.loop.call_soon(home.wrote, (org_id,))
+        return home.store
+
+    def takes_writes(self, org_id: int) -> bool:
+        """Tell whether an organisation can be changed where it lives."""
+        home = self.databases.primary(self.databases.directory.home(org_id))
+        return not home.read_only and super().takes_writes(org_id)
 
     def restore(self) -> None:
         """Restore each organisation that is not on the move from a copy of this moment."""
         for org_id in (ORG, NEIGHBOUR_ORG):
             org = self.home(org_id)
-            if org.head.state == "active":
+            if self.takes_writes(org_id):
                 org.head = replace(org.head, epoch=org.head.epoch + 1)
+                self.store(org_id)
 
     def rooms(self, name: str) -> FleetRooms:
         """Return what a process has that starts now."""
@@ -68,6 +79,7 @@ class FleetServer(Server):
     ) -> None:
         """Note what a database has committed."""
         self.databases.committed(database, writes, outcomes)
+        database.wrote({write.org_id for write in writes})
         self.record(writes, outcomes)
 
     def heal(self) -> None:

@@ -24,23 +24,31 @@ class FleetWeather:
         moves: weight of moves. slowest: seconds that a call of a mover takes at most.
         lease_seconds: after which a mover without a sign of life is followed by another.
         grace_seconds: for which an old copy stays.
-        shards: how many.
+        shipping: seconds that a write takes to arrive at a replica.
+        promotion: weight of primaries being lost, or replaced. synchronous: commits wait for a
+            replica.
+        shards: how many; replicas: of each. lag: weight of replicas falling behind.
     """
 
-    mover_killed: float
-    mover_stalled: float
-    mover_cut: float
-    wire: float
-    directory_down: float
-    lose_bell: float
-    moves: float
-    slowest: float
-    lease_seconds: float
-    grace_seconds: float
-    shards: int
+    mover_killed: float = 0.0
+    mover_stalled: float = 0.0
+    mover_cut: float = 0.0
+    wire: float = 0.0
+    directory_down: float = 0.0
+    lose_bell: float = 0.0
+    moves: float = 1.0
+    slowest: float = 0.01
+    lease_seconds: float = LEASE_SECONDS
+    grace_seconds: float = 5.0
+    shipping: float = 0.002
+    promotion: float = 0.0
+    synchronous: bool = True
+    shards: int = 2
+    replicas: int = 0
+    lag: float = 0.0
 
 
-STILL: Final = FleetWeather(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.01, LEASE_SECONDS, 5.0, 2)
+STILL: Final = FleetWeather()
 """Moves, and nothing goes wrong."""
 
 
@@ -65,5 +73,10 @@ def draw(random: Random) -> FleetWeather:
         slowest=random.choice((0.01, 0.2, 1.0)),
         lease_seconds=random.choice((1.0, 4.0, LEASE_SECONDS)),
         grace_seconds=random.choice((0.0, 1.0, 5.0)),
+        shipping=random.choice((0.002, 0.8, 3.0)),
+        promotion=random.choice((0.0, 0.6, 1.5)),
+        synchronous=random.choice((False, True)),
         shards=random.choice((2, 2, 3)),
+        replicas=random.choice((0, 1, 1, 2)),
+        lag=random.choice((0.0, 1.0, 3.0)),
     )

@@ -16,9 +16,12 @@ class Wires:
         self._trace = trace
         self._cut: set[frozenset[str]] = set()
         self._down: set[str] = set()
+        self._lost: set[str] = set()
 
     def reaches(self, one: str, other: str) -> bool:
         """Tell whether a message goes from one to the other."""
+        if other in self._lost:
+            return False
         return other not in self._down and frozenset((one, other)) not in self._cut
 
     def cut(self, one: str, other: str, kind: str) -> None:
@@ -40,6 +43,11 @@ class Wires:
         """Let a server be up again."""
         self._trace.note(name, "is up again")
         self._down.discard(name)
+
+    def lost(self, name: str) -> None:
+        """Let a server be gone for good."""
+        self._trace.fault(name, "primary_lost")
+        self._lost.add(name)
 
     def mend(self) -> None:
         """Mend everything that can be mended."""
