@@ -109,12 +109,8 @@ class Runtime:
             known = self._shards.get(ref.id)
             if known is not None and known.ref == ref:
                 return known
-            pool = PinnedPool(
-                ref.url,
-                size_min=self.settings.pool_min,
-                size_max=self.settings.pool_max,
-                opener=partial(connect_primary, ref.url),
-            )
+            sizes = {"size_min": self.settings.pool_min, "size_max": self.settings.pool_max}
+            pool = PinnedPool(ref.url, **sizes, opener=partial(connect_primary, ref.url))
             pool.start()
             store = PostgresStore(pool, self.vertical, self.clock)
             coalescer = ListingCoalescer(

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from serai.core.token import Position
 from serai.http.asgi import Message
+from serai.http.headers import position_text
 from serai.http.pipeline import Pipeline
 
 
@@ -50,8 +51,8 @@ async def serve(
     if etag is not None:
         headers.append((b"if-none-match", etag.encode()))
     if need is not None:
-        headers.append((b"serai-min-version", f"{need.epoch}.{need.version}".encode()))
-    path = "/v1/sync/changes" if kind == "pull" else "/v1/sync/mutations"
+        headers.append((b"serai-min-version", position_text(need).encode()))
+    path = f"/v1/sync/{'changes' if kind == 'pull' else 'mutations'}"
     scope = {
         "type": "http",
         "method": "POST",
@@ -63,5 +64,9 @@ async def serve(
     }
     await app(scope, receive, send)
     start, end = sent
+    return _reply(start, end)
+
+
+def _reply(start: Message, end: Message) -> Reply:
     found = {name: value.decode() for name, value in start["headers"]}
     return Reply(start["status"], end["body"], found.get(b"etag"), found.get(b"retry-after"))

@@ -70,7 +70,6 @@ class FleetConnection(ShardConnection):
     async def _taken(self, writes: Sequence[PlannedWrite]) -> list[Outcome]:
         # A server that was fenced off takes none.
         if self.database.read_only:
-            self._trace.branch("fenced_off")
             raise SeraiError(Code.UNAVAILABLE, retry_after_seconds=1)
         return await super()._taken(writes)
 
@@ -123,7 +122,6 @@ class _Asked:
         self._database = database
 
     async def execute(self, _: str) -> str:
-        """Answer a guard."""
         return "SELECT 1"
 
     async def fetchrow(self, *_: object) -> dict[str, int]:
