@@ -109,5 +109,11 @@ class DirectoryPool:
         await self._reach()
         yield DirectoryConnection(self._directory, self._reach)
 
+    def suspend(self) -> None:
+        """There is no connection to be ended: a statement here is answered or fails."""
+
+    def resume(self) -> None:
+        """See `suspend`."""
+
     async def close(self) -> None:
         """There is nothing to close."""
