@@ -25,6 +25,7 @@ import psycopg
 from psycopg import sql
 
 from serai.app.operator import operator
+from serai.app.promotion_moves import settle_moves
 from serai.app.settings import Settings
 from serai.app.shard_facts import OPTIONS, ShardError, fleet_directory
 from serai.app.shards import shard_named
@@ -38,7 +39,6 @@ from serai.shard.queries import load_queries
 _SQL: Final = {
     name: text.encode() for name, text in load_queries("serai.app", "promotion.sql").items()
 }
-_DIRECTORY: Final = load_queries("serai.app", "promotion_moves.sql")
 _POLL_SECONDS: Final = 0.05
 _PROMOTE_SECONDS: Final = 60
 CATCH_UP_SECONDS_MAX: Final = 30.0
@@ -286,32 +286,3 @@ async def _raise_epochs(conn: Conn, progress: Callable[[int], None]) -> int:
             return done
         done, after = done + count, last
         progress(done)
-
-
-async def settle_moves(conn: Conn, directory: Directory, shard: ShardRef) -> None:
-    """Let a shard that may have lost a tail say of each organisation what the directory says.
-
-    It may have lost that one was frozen or has left, and then two homes would take its writes.
-    First, moves from and to the shard change hands, so that nobody flips on the word of what is
-    lost. An organisation that lives here and is frozen for no move is active again.
-    """
-    async with directory.change(operator(), "a promotion that may have lost a tail") as c:
-        await c.execute(_DIRECTORY["seize_moves"], shard.id)
-        moving = {row["org_id"] for row in await c.fetch(_DIRECTORY["moving"], shard.id)}
-    await directory.refresh()
-    after = 0
-    while True:
-        cursor = await conn.execute(_SQL["open_or_frozen"], {"after": after, "limit": EPOCH_ROWS})
-        found = await cursor.fetchall()
-        if not found:
-            return
-        after = found[-1][0]
-        away = [org for org, _ in found if directory.resolve(org).id != shard.id]
-        here = [org for org, state in found if state == "frozen" and org not in {*away, *moving}]
-        for orgs, state in (
-            # One that has flipped is closed by whoever ends its move.
-            ([org for org in away if org in moving], "frozen"),
-            ([org for org in away if org not in moving], "moved"),
-            (here, "active"),
-        ):
-            await conn.execute(_SQL["settle"], {"orgs": orgs, "state": state})

@@ -109,8 +109,9 @@ class Runtime:
             known = self._shards.get(ref.id)
             if known is not None and known.ref == ref:
                 return known
-            sizes = {"size_min": self.settings.pool_min, "size_max": self.settings.pool_max}
-            pool = PinnedPool(ref.url, **sizes, opener=partial(connect_primary, ref.url))
+            least, most = self.settings.pool_min, self.settings.pool_max
+            opener = partial(connect_primary, ref.url)
+            pool = PinnedPool(ref.url, size_min=least, size_max=most, opener=opener)
             pool.start()
             store = PostgresStore(pool, self.vertical, self.clock)
             coalescer = ListingCoalescer(

@@ -10,7 +10,7 @@ import pytest
 
 from integration.moves.street import Fleet, House
 from integration.moves.test_every_table_moves import other
-from serai.app.promotion import settle_moves
+from serai.app.promotion_moves import settle_moves
 from serai.app.shard_facts import OPTIONS
 from serai.core.errors import SeraiError
 from serai.readers.move import LostTurn, Mover, Places, Records

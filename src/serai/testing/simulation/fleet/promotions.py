@@ -115,7 +115,7 @@ class Promotion:
         return len(found)
 
     async def settle_moves(self) -> None:
-        """See `serai.app.promotion.settle_moves`."""
+        """See `serai.app.promotion_moves`."""
         await self._time()
         directory, shard = self._databases.directory, self._ref.id
         moving = self._databases.records.seize(shard)
