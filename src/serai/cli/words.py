@@ -6,11 +6,21 @@ Owns their words. Promises that a URL may come by standard input. Never does any
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-Reason = Annotated[str, Parameter(help="Why; kept in the audit table.")]
+_REASON_CHARS_MAX: Final = 500
+
+
+def _said(_: object, reason: str) -> None:
+    if not reason.strip():
+        raise ValueError("Say why: it is all that the audit table will know.")
+    if len(reason) > _REASON_CHARS_MAX:
+        raise ValueError(f"A reason has at most {_REASON_CHARS_MAX} characters.")
+
+
+Reason = Annotated[str, Parameter(help="Why; kept in the audit table.", validator=_said)]
 Url = Annotated[
     str,
     Parameter(

@@ -137,7 +137,7 @@ class MutationsRequest(_Wire, frozen=True):
     device_id: UUID
     mutations: Annotated[list[Mutation], Meta(max_length=MUTATIONS_PER_PUSH_MAX)]
     pull: ChangesRequest | None = None
-    epoch: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 0
+    epoch: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
 
 
 class MutationResult(_Wire, frozen=True):

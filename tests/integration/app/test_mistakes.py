@@ -57,6 +57,13 @@ def test_a_dry_run_knows_the_shards(operator: Shell) -> None:
     assert (said.status, "There is no shard 'shrad-2'" in said.err) == (1, True)
 
 
+def test_a_change_of_placement_says_why(operator: Shell) -> None:
+    for reason, why in (("  ", "Say why"), ("x" * 501, "at most 500 characters")):
+        refused = operator.run("shard", "close", "shard-1", "--reason", reason)
+        assert (refused.status, why in refused.err + refused.out) == (2, True)
+    assert operator.ok("shard", "close", "shard-1", "--reason", "it is full").status == 0
+
+
 def test_a_key_that_reads_as_anothers_number_is_refused(operator: Shell) -> None:
     operator.ok("org", "create", "first.inn")
     refused = operator.run("org", "create", "1")

@@ -139,6 +139,7 @@ def test_a_mutation_says_what_it_is(missing: str) -> None:
         {"deviceId": None},
         {"epoch": -1},
         {"epoch": "1"},
+        {"epoch": 2**31},
         {"mutations": [MUTATION] * 501},
         {"mutations": None},
         {"pull": {"collections": []}},

@@ -75,7 +75,7 @@ def _changes(table: Table) -> str:
 
 
 def _remove(table: Table) -> bytes:
-    same = " AND ".join(f"x.{column} = r.{column}" for column in table.key)
+    same = " AND ".join(f"y.{column} = r.{column}" for column in table.key)
     return _SQL["remove"].format(table=table.name, same=same).encode()
 
 

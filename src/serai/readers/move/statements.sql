@@ -41,7 +41,11 @@ SELECT '{table}', (json_agg(x) FILTER (WHERE age(x.xmin) <= age(%(since)s::xid8:
 FROM {table} AS x WHERE x.org_id = ANY (%(orgs)s)
 
 -- name: remove
-DELETE FROM {table} AS x USING json_populate_recordset(NULL::{table}, %(rows)s::json) AS r WHERE {same}
+-- Found first, row by row, with org_id: an empty target would otherwise have its whole table read. A table may have partitions.
+DELETE FROM {table} AS x
+USING json_populate_recordset(NULL::{table}, %(rows)s::json) AS r
+CROSS JOIN LATERAL (SELECT y.ctid AS place, y.tableoid AS part FROM {table} AS y WHERE {same} OFFSET 0) AS old
+WHERE x.ctid = old.place AND x.tableoid = old.part
 
 -- name: insert
 INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE

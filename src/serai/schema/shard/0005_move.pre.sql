@@ -196,10 +196,23 @@ BEGIN
     EXCEPTION WHEN unique_violation OR foreign_key_violation THEN
         fits := false;
     END;
-    DELETE FROM serai.row x USING json_populate_recordset(NULL::serai.tombstone, p_gone) g
-    WHERE x.org_id = g.org_id AND x.collection = g.collection AND x.id = g.id;
-    DELETE FROM serai.row x USING json_populate_recordset(NULL::serai.row, p_rows) r
-    WHERE x.org_id = r.org_id AND x.collection = r.collection AND x.id = r.id;
+    -- Found first, row by row: an empty target would otherwise have its whole table read (decision 23).
+    DELETE FROM serai.row x
+    USING json_populate_recordset(NULL::serai.tombstone, p_gone) g
+    CROSS JOIN LATERAL (
+        SELECT y.ctid AS place FROM serai.row y
+        WHERE y.org_id = g.org_id AND y.collection = g.collection AND y.id = g.id
+        OFFSET 0
+    ) old
+    WHERE x.ctid = old.place;
+    DELETE FROM serai.row x
+    USING json_populate_recordset(NULL::serai.row, p_rows) r
+    CROSS JOIN LATERAL (
+        SELECT y.ctid AS place FROM serai.row y
+        WHERE y.org_id = r.org_id AND y.collection = r.collection AND y.id = r.id
+        OFFSET 0
+    ) old
+    WHERE x.ctid = old.place;
     INSERT INTO serai.row SELECT r.* FROM json_populate_recordset(NULL::serai.row, p_rows) r;
     IF NOT fits THEN
         PERFORM serai.move_retype(p_orgs);
