@@ -258,6 +258,17 @@ async def test_a_token_that_cannot_be_continued_is_told_and_never_met_with_silen
     assert (again.must_refetch, again.next_token, again.changes) == (True, "", [])
 
 
+async def test_a_token_ahead_of_a_frozen_home_is_not_begun_again() -> None:
+    """The organisation is open at its new home already, and this process has not heard of it."""
+    store = await filled(2)
+    part = await stays(store, caller())
+    org = store.organisations[ORG]
+    org.head = replace(org.head, version=org.head.version - 1, state="frozen")
+    with pytest.raises(SeraiError) as refused:
+        await stays(store, caller(), part.next_token)
+    assert refused.value.code is Code.ORG_MOVED
+
+
 async def test_a_token_exactly_at_the_horizon_is_still_good() -> None:
     store = await filled(1)
     part = await stays(store, caller())

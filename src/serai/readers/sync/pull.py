@@ -29,7 +29,7 @@ from serai.core.token import Position, SinceToken, TokenSealer, grouped, ungroup
 from serai.gate.caller import Caller
 from serai.ports.reader import Reader, Since
 from serai.ports.store import Head, LogPage, SnapshotPage
-from serai.readers.sync.horizon import why_refetch
+from serai.readers.sync.horizon import Refetch, why_refetch
 from serai.telemetry.recorder import SILENT, Recorder
 from serai.wire.sync import ChangesRequest, RawChangesAnswer, RawCollectionChanges, WantedCollection
 
@@ -191,7 +191,7 @@ async def _pull_group(
     _check_grant(caller, head)
     log = LogPage(head, [], head.version)
     if token is not None:
-        if why_refetch(token.position, head) is not None:
+        if _begins_again(token.position, head):
             return _Page({}, _fresh(caller, head, {}), {}, more=True, head=head, refetch=True)
         if after == head.version and not token.filling and token.complete == visible:
             return _Page({}, token, {}, more=False, head=head, kept=visible, same=True)
@@ -204,7 +204,7 @@ async def _pull_group(
                 raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
             log, head = found, found.head
             _check_grant(caller, head)
-            if why_refetch(token.position, head) is not None:
+            if _begins_again(token.position, head):
                 return _Page({}, _fresh(caller, head, {}), {}, more=True, head=head, refetch=True)
     started, kept = _continue(caller, token, visible, head)
     page = _deliver_log(started, log, batch)
@@ -219,6 +219,14 @@ async def _pull_group(
         await _head(reader, caller.org_id)
     page.more = page.token.position.version < head.version or bool(page.token.filling)
     return page
+
+
+def _begins_again(position: Position, head: Head) -> bool:
+    why = why_refetch(position, head)
+    if why is Refetch.AHEAD and head.state == "frozen":
+        # It may have been opened elsewhere already: this home is behind, and not the device ahead.
+        raise SeraiError(Code.ORG_MOVED, retry_after_seconds=1)
+    return why is not None
 
 
 def _check_grant(caller: Caller, head: Head) -> None:
