@@ -140,7 +140,8 @@ def _tell(order: RestoreOrder, outcome: Outcome) -> None:
     words = "would be" if order.dry_run else "were"
     for name, counts in told.rows.items():
         parts = ", ".join(f"{count} {_DONE[op]}" for op, count in sorted(counts.items()))
-        print(f"{name:<24} {parts}")
+        # Before what the console says by the other stream.
+        print(f"{name:<24} {parts}", flush=True)
     console.print(f"{told.changes} rows {words} written; {told.entries} entries of the record read")
     if told.kept:
         console.print(

@@ -116,7 +116,7 @@ def test_settings_show_every_variable_and_no_password(shell: Shell) -> None:
     password = url.partition("://")[2].partition("@")[0].partition(":")[2]
     rows = shell.ok("settings", "--json").json
     text = shell.ok("settings").out
-    assert len(rows) == 20
+    assert len(rows) == 22
     assert all(row["meaning"] and f"{row['variable']}=" in text for row in rows)
     assert "SERAI_CORS_ORIGINS=https://a.example.com,https://b.example.com\n" in text
     assert "SERAI_DOCS=true\n" in text
