@@ -191,10 +191,10 @@ BUGS = [
     Bug(MemoryRecords, "flip", turn_not_asked_for, "I12", fleet=True),
     Bug(Mover, "_flip", lost_answer_of_the_flip_is_taken_for_a_no, "I12", fleet=True),
     Bug(Mover, "end", successor_undoes_whatever_it_finds, "I12", fleet=True),
-    Bug(MemoryEnd, "claim", successor_does_not_fence, "I12", fleet=True),
+    Bug(MemoryEnd, "claim", successor_does_not_fence, "I12", fleet=True, first=170),
     Bug(moves, "_rest", numbers_left_behind, "I12", fleet=True),
     Bug(MemoryTarget, "put", deleted_ids_left_behind, "I12", fleet=True),
-    Bug(MemoryEnd, "sweep", organisation_that_came_back_is_swept, "I8", fleet=True),
+    Bug(MemoryEnd, "sweep", organisation_that_came_back_is_swept, "I8", fleet=True, first=380),
     Bug(MemoryStore, "_commit_one", stale_router_is_not_fenced, "I12", fleet=True),
     Bug(MemoryTarget, "complete", epoch_rises_with_a_move, "I12", fleet=True),
 ]
