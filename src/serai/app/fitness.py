@@ -18,7 +18,6 @@ from serai.app.settings import SettingsError
 from serai.schema.compat import check_database
 from serai.schema.database import Options
 from serai.schema.database_url import failure_of, fault_of
-from serai.schema.errors import SchemaError
 from serai.schema.generated import GeneratedStatement
 from serai.shard.placement import ShardRef
 from serai.shard.role import RequestRole
@@ -84,7 +83,3 @@ class Fitness:
         for ref, why in silent:
             said = failure_of(why) if isinstance(why, psycopg.Error) else "no answer in time"
             _log.error("shard %s does not answer (%s): its organisations wait", ref.name, said)
-
-
-UNFIT: Final = (SchemaError, SettingsError, psycopg.Error, OSError)
-"""What `check` raises. TimeoutError is an OSError."""

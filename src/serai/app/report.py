@@ -32,7 +32,6 @@ from serai.shard.directory import Directory
 from serai.shard.placement import ShardRef
 from serai.shard.queries import load_queries
 
-TOP_MAX: Final = 1_000
 SHARDS_AT_ONCE: Final = 16
 _CLEANUP_SECONDS: Final = 1.0
 """For the server to end a statement by its own timeout, before the connection is given up."""
