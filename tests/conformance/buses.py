@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from integration.app.programs import free_port
 from integration.outlet.nats_server import NatsServer
 from serai.adapters.kafka import KafkaBus
 from serai.adapters.kafka.outlet import partition_of
 from serai.adapters.memory import MemoryBus
 from serai.adapters.nats import NatsBus
+from serai.embedded.ports import free_port
 from serai.ports.outlet import Bus
 
 

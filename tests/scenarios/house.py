@@ -27,13 +27,14 @@ import aiohttp
 import psutil
 import psycopg
 
-from integration.app.programs import SERAI, free_port, wait_for_end
+from integration.app.programs import SERAI, wait_for_end
 from serai.app.fleet import prepare_fleet
 from serai.app.organisations import create_organisation, insert_missing
 from serai.app.people import ensure_user, new_password_for
 from serai.app.runtime import open_runtime
 from serai.app.settings import Settings
 from serai.core.ids import uuid7
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresSettings
 
 SECONDS = 120.0

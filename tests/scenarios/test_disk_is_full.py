@@ -20,13 +20,14 @@ import aiohttp
 import psycopg
 import pytest
 
-from integration.app.programs import Shell, free_port
+from integration.app.programs import Shell
 from integration.client.hotel import a_phone
 from scenarios.disk import Disk, small_disk
 from scenarios.house import SECONDS, House, a_house
 from scenarios.load import BY_DEVICE, under_load
 from serai.client import SyncClient
 from serai.core.errors import Code, SeraiError
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresSettings
 
 BETWEEN = 60

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from integration.app.programs import Ended, Shell, free_port
+from integration.app.programs import Ended, Shell
 from integration.http.house import Api, Inn, make_inn, new_row, token_for
 from serai.app.asgi import http_app
 from serai.app.fleet import prepare_fleet
@@ -27,6 +27,7 @@ from serai.app.serving import served
 from serai.app.settings import Settings
 from serai.app.shard_facts import ShardError
 from serai.core.ids import uuid7
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedReplica, Follows, set_synchronous
 from serai.shard.directory import Directory
 from serai.shard.enrol import add_replica

@@ -20,7 +20,6 @@ from uuid import UUID
 import aiohttp
 import psycopg
 
-from integration.app.programs import free_port
 from integration.client.hotel import HELD, NUMBERS, a_phone, held
 from integration.http.house import Api, Inn, make_inn, new_row, token_for
 from scenarios.house import SECONDS, House, Server, a_name
@@ -29,6 +28,7 @@ from scenarios.network import Network, Place, a_network
 from serai.app.fleet import prepare_fleet
 from serai.app.settings import Settings
 from serai.client import Pace, SyncClient
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import (
     EmbeddedPostgres,
     EmbeddedPostgresSettings,

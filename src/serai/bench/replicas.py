@@ -22,8 +22,9 @@ import msgspec
 
 from serai.bench.figure import Figure, Load, percentile, rounded
 from serai.bench.rows import COLLECTION, Rows
-from serai.bench.stage import CONNECTIONS_MAX, WORKERS, Member, Served, Stage, free_port, open_stage
+from serai.bench.stage import CONNECTIONS_MAX, WORKERS, Member, Served, Stage, open_stage
 from serai.core.limits import REPLICA_WAIT_SECONDS_MAX
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import EmbeddedPostgresSettings, EmbeddedReplica, Follows
 from serai.shard.directory import Directory
 from serai.shard.enrol import add_replica

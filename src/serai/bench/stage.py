@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from serai.app.partitions import ensure_partitions
 from serai.app.runtime import Runtime, Shard, open_runtime
 from serai.app.settings import Settings
 from serai.core.ids import uuid7
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresSettings
 from serai.gate.access import AccessTokens
 from serai.gate.keys import KeyRing, ensure_signing_key, read_signing_keys
@@ -183,10 +183,3 @@ def environment(**more: str) -> dict[str, str]:
     """Return the environment without settings that the user has for a Serai of their own."""
     plain = {name: text for name, text in os.environ.items() if not name.startswith("SERAI_")}
     return {**plain, **more}
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -22,7 +22,8 @@ from serai.app.runtime import open_runtime
 from serai.bench.cpu import Meter, family, name_of, resident_bytes
 from serai.bench.figure import Figure, Load, rounded
 from serai.bench.floors import SQL
-from serai.bench.stage import Stage, answers, environment, free_port, open_stage
+from serai.bench.stage import Stage, answers, environment, open_stage
+from serai.embedded.ports import free_port
 from serai.model import Sample
 
 _ORG: Final = "bench.hotels"

@@ -11,11 +11,10 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +114,19 @@ class Running:
         me = psutil.Process(self.process.pid)
         return [me, *me.children(recursive=True)]
 
+    def postgres(self) -> dict[Path, psutil.Process]:
+        """The PostgreSQL servers that it has started, by their folders.
+
+        A backend that was just forked still has its parent's words, and the folder too: the parent
+        comes first. One that has ended meanwhile has neither.
+        """
+        found: dict[Path, psutil.Process] = {}
+        for process in self.family():
+            with suppress(psutil.Error):
+                if "-D" in process.cmdline():
+                    found.setdefault(Path(process.cwd()), process)
+        return found
+
     def stop(self, number: signal.Signals) -> tuple[int, str]:
         """Send a signal; return (status, standard output)."""
         self.process.send_signal(number)
@@ -149,9 +161,3 @@ def _environment(pid: int) -> list[bytes]:
     except (FileNotFoundError, PermissionError, ProcessLookupError):
         # It has ended, or it is another user's, who was not started from here.
         return []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

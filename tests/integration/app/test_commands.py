@@ -11,8 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from integration.app.programs import SERAI, Shell, free_port
+from integration.app.programs import SERAI, Shell
 from integration.conftest import MakeDatabase
+from serai.embedded.ports import free_port
 
 NOWHERE = "postgresql://serai:hush@127.0.0.1:1/serai"
 

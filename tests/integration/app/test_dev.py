@@ -16,8 +16,9 @@ import psycopg
 import pytest
 
 from integration.abandoned import abandoned
-from integration.app.programs import Shell, free_port, wait_for_end, wait_for_end_of_all
+from integration.app.programs import Shell, wait_for_end, wait_for_end_of_all
 from serai.app.serving import free_address
+from serai.embedded.ports import free_port
 
 IDLE_BYTES_MAX = 250 * 2**20
 """Of the Python processes together, as published."""
@@ -68,8 +69,7 @@ def test_shards_of_a_dev_share_the_organisations_and_are_there_again(lone: Shell
             directory = dev.until("SERAI_DIRECTORY_URL=").split("'")[1]
             dev.until("Ctrl-C stops it.")
             family = dev.family()
-            # By their directories: a backend that was just forked still has its parent's words.
-            assert len({p.cwd() for p in family if "-D" in p.cmdline()}) == 3
+            assert len(dev.postgres()) == 3
             if words:
                 for key in keys:
                     lone.ok("org", "create", key, SERAI_DIRECTORY_URL=directory)
@@ -111,7 +111,7 @@ def test_replicas_of_a_dev_stream_and_are_there_again(lone: Shell) -> None:
 def test_a_dev_says_which_shard_died_and_ends_when_the_directory_does(lone: Shell) -> None:
     with lone.started("dev", "--data-dir", str(lone.home / "data"), "--shards", "2") as dev:
         dev.until("Ctrl-C stops it.")
-        servers = {Path(p.cwd()).parent.name: p for p in dev.family() if "-D" in p.cmdline()}
+        servers = {folder.parent.name: server for folder, server in dev.postgres().items()}
         servers["shard-2"].kill()
         dev.until("PostgreSQL of shard-2 has ended by itself")
         assert answer(f"http://127.0.0.1:{lone.variables['SERAI_PORT']}/readyz") == 200

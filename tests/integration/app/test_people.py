@@ -19,11 +19,12 @@ import pytest
 import pytest_asyncio
 from psycopg import sql
 
-from integration.app.programs import SECONDS, Shell, free_port
+from integration.app.programs import SECONDS, Shell
 from integration.conftest import with_database
 from serai.app.asgi import Application
 from serai.app.serving import served
 from serai.app.settings import Settings
+from serai.embedded.ports import free_port
 
 
 @dataclass

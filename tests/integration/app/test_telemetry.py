@@ -21,7 +21,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from integration.app.programs import SECONDS, Running, Shell, free_port
+from integration.app.programs import SECONDS, Running, Shell
+from serai.embedded.ports import free_port
 
 PASSWORD = "correct horse battery staple 9"
 EMAIL = "anna.private@guests.example"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import socket
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,17 +28,12 @@ from serai.app.serving import served
 from serai.app.settings import Settings
 from serai.client import AccessToken, HttpTransport, Pace, SyncClient
 from serai.core.ids import uuid7
+from serai.embedded.ports import free_port
 
 HELD = ("properties", "guests", "stays")
 NUMBERS = {"properties": 1, "guests": 5, "stays": 6}
 Rows = dict[tuple[str, UUID], tuple[int, dict[str, Any]]]
 PATIENT = Pace(foreground_poll=3600.0, fill_rows=500)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

@@ -16,9 +16,10 @@ import pytest
 
 from guards.fences import blocks, pages
 from guards.tree import ROOT
-from integration.app.programs import Shell, free_port, wait_for_end_of_all
+from integration.app.programs import Shell, wait_for_end_of_all
 from integration.conftest import MakeDatabase
 from integration.docs.terminals import Reader, Shown
+from serai.embedded.ports import free_port
 
 TUTORIAL = "docs/tutorial.md"
 CHAINS = (

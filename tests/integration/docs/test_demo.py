@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.app.programs import Shell, free_port
+from integration.app.programs import Shell
+from serai.embedded.ports import free_port
 
 
 @pytest.mark.timeout(900)

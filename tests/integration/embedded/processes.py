@@ -167,7 +167,8 @@ class Caller:
 
     def close(self):
         """End its input, which is its order to end, and wait until it has ended."""
-        with self.process:
+        # What it was told after it had ended never went out: the test that told it has failed by now.
+        with self.process, contextlib.suppress(BrokenPipeError):
             assert self.process.stdin is not None
             self.process.stdin.close()
 
@@ -208,15 +209,14 @@ class Callers:
 
     def rest(self) -> None:
         """After a test: end the drivers that have a server still, or that were special."""
-        for user, caller in self._busy:
-            if caller.process.returncode is not None:
-                continue
-            if caller.reusable and len(caller.family()) == 1:
+        while self._busy:
+            user, caller = self._busy.pop()
+            alive = caller.process.poll() is None
+            if alive and caller.reusable and len(caller.family()) == 1:
                 caller.stages.clear()
                 self._idle[user].append(caller)
             else:
                 caller.close()
-        self._busy.clear()
 
     def close(self) -> None:
         for idle in self._idle.values():
@@ -251,6 +251,14 @@ def copy(source: Path, target: Path) -> None:
 def short_lived_folder(server) -> Path:
     """The folder of a start in /tmp, from where it says that its socket is."""
     return Path(str(conninfo_to_dict(server["socket_url"])["host"])).parent
+
+
+def words_of(process: psutil.Process) -> str:
+    """How it was started; nothing if it has ended, as short-lived children of a server do."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 def wait_for_end(processes) -> None:

@@ -17,6 +17,7 @@ from integration.embedded.processes import (
     short_lived_folder,
     users_of,
     wait_for_end,
+    words_of,
 )
 
 
@@ -249,7 +250,7 @@ def test_a_killed_postgres_process_does_not_end_the_server(callers, my_home, me)
     (checkpointer,) = [
         process
         for process in psutil.Process(server["pid"]).children()
-        if "checkpointer" in " ".join(process.cmdline())
+        if "checkpointer" in words_of(process)
     ]
     os.kill(checkpointer.pid, signal.SIGKILL)
     wait_for_end([checkpointer])

@@ -20,12 +20,12 @@ import pytest_asyncio
 
 from integration.fleet.two_shards import Lifeless
 from integration.http.house import Answer, Api, Inn, make_inn, new_row, owner_of
-from integration.http.serving import free_port
 from serai.app.asgi import http_app
 from serai.app.fleet import prepare_fleet
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.serving import served
 from serai.app.settings import Settings
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresSettings
 from serai.shard.breaker import State
 

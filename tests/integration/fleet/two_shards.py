@@ -17,12 +17,12 @@ import psycopg
 from psycopg import sql
 
 from integration.http.house import Api, Inn, fill, make_inn, owner_of
-from integration.http.serving import free_port
 from serai.app.asgi import http_app
 from serai.app.fleet import prepare_fleet
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.serving import served
 from serai.app.settings import Settings
+from serai.embedded.ports import free_port
 from serai.telemetry.recorder import Recorder
 
 TABLES = (

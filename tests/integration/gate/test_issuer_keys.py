@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from integration.app.programs import free_port
 from integration.gate.provider import Provider, provider
 from serai.core.errors import Code, SeraiError
+from serai.embedded.ports import free_port
 from serai.gate.issuer_keys import IssuerKeys, NotFetched, fetched
 from unit.gate.made_tokens import private_key
 from unit.gate.support import SetClock

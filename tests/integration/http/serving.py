@@ -22,16 +22,12 @@ from pathlib import Path
 
 import psutil
 
+from serai.embedded.ports import free_port
+
 SERAI = str(Path(sys.executable).with_name("serai"))
 SECONDS = 120.0
 """A bound for everything that is waited for: the machine may be busy."""
 _RESET_PEAK = "5"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from integration.app.programs import free_port
 from integration.gate.provider import Provider, provider
 from integration.http.house import Answer, Api, Inn, make_inn
 from integration.http.serving import Server, running
+from serai.embedded.ports import free_port
 from unit.gate.made_tokens import APP, VERIFIER, WEB, mac_with_public_key, private_key, unsigned
 from unit.gate.support import SetClock
 

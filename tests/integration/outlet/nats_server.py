@@ -20,7 +20,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
-from integration.app.programs import free_port
+from serai.embedded.ports import free_port
 
 SERVER = Path(sys.executable).parent / "nats-server"
 SECONDS = 60.0

@@ -11,13 +11,14 @@ from pathlib import Path
 import psycopg
 import pytest_asyncio
 
-from integration.app.programs import SERAI, free_port
+from integration.app.programs import SERAI
 from integration.moves.street import Fleet, House
 from integration.outlet.consumer import Copy, read
 from integration.outlet.desk import SECONDS, position, send_all, sending, stored
 from integration.outlet.nats_server import NatsServer, nats_server
 from serai.adapters.nats import NatsBus
 from serai.app.outlet_care import rewind_one
+from serai.embedded.ports import free_port
 
 _END_WAITING = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

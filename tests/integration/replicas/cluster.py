@@ -19,7 +19,6 @@ import aiohttp
 import psutil
 import psycopg
 
-from integration.app.programs import free_port
 from integration.http.house import Api, Inn, make_inn, token_for
 from integration.replicas.wire import Wire, wire
 from serai.app.asgi import http_app
@@ -27,6 +26,7 @@ from serai.app.fleet import prepare_fleet
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.serving import served
 from serai.app.settings import Settings
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedReplica, Follows
 from serai.shard.directory import Directory
 from serai.shard.enrol import add_replica

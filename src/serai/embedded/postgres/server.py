@@ -24,6 +24,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import account as accounts
 from serai.embedded.postgres import binaries, runtime
 from serai.embedded.postgres import home as homes
@@ -138,7 +139,7 @@ class EmbeddedPostgres:
             deadline = time.monotonic() + self.settings.start_seconds_max
             attempts = PORT_ATTEMPTS if self.settings.port is None else 1
             for attempt in range(1, attempts + 1):
-                port = _free_port() if self.settings.port is None else self.settings.port
+                port = free_port() if self.settings.port is None else self.settings.port
                 try:
                     self._run = await self._start_on(port, deadline)
                 except StartFailed as error:
@@ -308,10 +309,3 @@ def _already_running(home: Home, holder: homes.Holder | None) -> AlreadyRunning:
         return AlreadyRunning(home.path, None, None)
     host = None if holder["host"] == socket.gethostname() else holder["host"]
     return AlreadyRunning(home.path, holder["pid"], datetime.fromisoformat(holder["since"]), host)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
