@@ -167,7 +167,7 @@ class Caller:
 
     def close(self):
         """End its input, which is its order to end, and wait until it has ended."""
-        # What it was told after it had ended never went out: the test that told it has failed by now.
+        # What it was told after its end never went out: the test that told it has failed by now.
         with self.process, contextlib.suppress(BrokenPipeError):
             assert self.process.stdin is not None
             self.process.stdin.close()

@@ -9,7 +9,7 @@ import psutil
 import psycopg
 import pytest
 
-from integration.embedded.processes import rows
+from integration.embedded.processes import rows, words_of
 from serai.embedded.postgres import (
     EmbeddedPostgres,
     EmbeddedPostgresSettings,
@@ -105,7 +105,7 @@ async def test_nobody_else_reads_the_password_of_the_primary(settings):
         async with EmbeddedReplica(follows, settings("replica")) as replica:
             server = psutil.Process(replica.pid)
             family = [server, *server.children(recursive=True)]
-            seen = " ".join(" ".join(each.cmdline()) for each in family)
+            seen = " ".join(words_of(each) for each in family)
             folder: Path = replica.data_dir
     assert follows.password not in seen
     assert follows.password not in repr(follows)
