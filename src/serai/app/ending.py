@@ -3,8 +3,8 @@ copies go.
 
 Owns the rhythm, and with whose rights it is done. Promises that writes of an organisation whose
 mover died wait for a lease and a look, not for an operator; that a round takes a bounded number of
-moves; and that many processes doing it are as good as one (terms fence them off from each other).
-Never begins a move.
+moves and of transfers; and that many processes doing it are as good as one (terms fence them off
+from each other). Never begins a move.
 
 The role of requests sees that something is left, and changes nothing. Only then the process
 connects as the directory's owner, if that is whom its URL names: docs/decisions/0033-upkeep.md.
@@ -38,6 +38,8 @@ _PAUSE_SECONDS: Final = 3.0
 _GRACE_SECONDS: Final = 60.0
 """Before an old copy is removed here: the command that moved it does so after five seconds."""
 _SHOWN_MAX: Final = 10
+_TRANSFERS_MAX: Final = 20
+"""Of a round; one of a large hotel takes half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ async def _end(settings: Settings, left: Left, grace_seconds: float, recorder: R
 
 async def _end_transfers(settings: Settings) -> None:
     async with runner(settings) as running:
-        ended = await running.end_stale()
+        ended = await running.end_stale(most=_TRANSFERS_MAX)
     if ended.finished or ended.undone:
         _log.info("transfers: %d finished, %d undone", len(ended.finished), len(ended.undone))
     for number, why in ended.stuck.items():

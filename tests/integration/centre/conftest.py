@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from integration.centre.full import fill_vertical
 from integration.conftest import MakeDatabase, database_of, drop_database, let_in
 from serai.log.postgres import PostgresStore
 from serai.schema.collections import generate
@@ -19,6 +20,7 @@ from serai.schema.migrate import DatabaseReport, migrate_database
 from serai.shard.pools import PinnedPool
 from serai.shard.role import RequestRole
 from serai.testing.vertical import VERTICAL
+from serai_hospitality import VERTICAL as HOSPITALITY
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +65,17 @@ def sql(shard_url: str):
     """A plain connection, in autocommit, for what operators do and tests look at."""
     with psycopg.connect(shard_url, autocommit=True) as conn:
         yield conn
+
+
+@pytest.fixture(scope="session")
+def house_url(make_database: MakeDatabase, request_role: RequestRole) -> str:
+    """URL of a shard with the hospitality tables, all of them full; no test changes it."""
+    url = make_database()
+
+    async def migrate() -> DatabaseReport:
+        return await migrate_database(url, "shard", statements=generate(HOSPITALITY))
+
+    assert asyncio.run(migrate()).error is None
+    asyncio.run(let_in(url, request_role, "shard"))
+    fill_vertical(url)
+    return url

@@ -177,7 +177,7 @@ _MOVE: Final[dict[str, Arguments]] = {
 _TRANSFER: Final[dict[str, Arguments]] = {
     "claim": {"property": PLACE, "from": 3, "to": 5, "actor": "a", "reason": "r", "lease": 15.0},
     "busy": {"orgs": [3, 5]},
-    "take_over": {"lease": 15.0},
+    "take_over": {"lease": 15.0, "without": [1, 2]},
     "renew": {"transfer": 3, "term": 1, "lease": 15.0},
     "advance": {"transfer": 3, "term": 1, "before": ["done"], "after": "undone", "rows": 1},
     "step": {"transfer": 3, "term": 1},

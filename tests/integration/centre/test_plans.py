@@ -8,7 +8,6 @@ import.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -26,7 +25,6 @@ from integration.centre.full import (
     document,
     fill_directory,
     fill_shard,
-    fill_vertical,
 )
 from integration.centre.people import Lent, subject_of
 from integration.centre.statements import (
@@ -38,7 +36,7 @@ from integration.centre.statements import (
     WHOLE,
     named_statements,
 )
-from integration.conftest import MakeDatabase, let_in
+from integration.conftest import MakeDatabase
 from integration.http.house import Fields
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE, uuid7
 from serai.log.postgres import PostgresStore
@@ -58,8 +56,6 @@ from serai.readers.export.contents import SETTINGS as EXPORTERS
 from serai.readers.move.ends import End
 from serai.readers.move.link import SETTINGS as MOVERS
 from serai.readers.restore.link import SETTINGS as RESTORERS
-from serai.schema.collections import generate
-from serai.schema.migrate import DatabaseReport, migrate_database
 from serai.shard.connection import connect
 from serai.shard.pools import PinnedPool
 from serai.shard.role import RequestRole
@@ -295,20 +291,6 @@ def full_url(make_database: MakeDatabase, migrated_template: str) -> str:
     url = make_database(migrated_template)
     fill_directory(url)
     fill_shard(url)
-    return url
-
-
-@pytest.fixture(scope="module")
-def house_url(make_database: MakeDatabase, request_role: RequestRole) -> str:
-    """URL of a shard with the hospitality tables, all of them full."""
-    url = make_database()
-
-    async def migrate() -> DatabaseReport:
-        return await migrate_database(url, "shard", statements=generate(HOSPITALITY))
-
-    assert asyncio.run(migrate()).error is None
-    asyncio.run(let_in(url, request_role, "shard"))
-    fill_vertical(url)
     return url
 
 

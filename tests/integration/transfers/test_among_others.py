@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from integration.app.programs import Shell
+from integration.moves.street import Fleet
+from integration.moves.test_upkeep import held
 from integration.transfers.conftest import make_estate
 from integration.transfers.estate import Estate, settle, sound
 from integration.transfers.test_transfer_is_killed import kill
@@ -79,6 +81,32 @@ async def test_a_process_that_serves_ends_what_was_left(far: Estate, step: str) 
     # It looks as the role of requests, and ends them as the owner.
     await keep_moves_once(fleet.runtime, SILENT)
     await far.check(far.taker if step == "open" else far.giver, before)
+
+
+async def test_a_round_of_upkeep_ends_so_many_and_leaves_the_rest(fleet: Fleet) -> None:
+    estates = [await make_estate(fleet, "b") for _ in range(2)]
+    for each in estates:
+        await kill(each, "open")
+    fleet.sql("directory", "UPDATE serai_directory.transfer SET lease_until = now()")
+    async with estates[0].runner() as running:
+        assert [len((await running.end_stale(most=1)).finished) for _ in range(3)] == [1, 1, 0]
+
+
+async def test_one_that_cannot_be_ended_is_tried_once_however_long_that_takes(
+    far: Estate,
+) -> None:
+    """Its lease runs out again while the others are looked at."""
+    await kill(far, "open")
+
+    def give_up(_: TransferStats) -> None:
+        far.fleet.sql("directory", "UPDATE serai_directory.transfer SET lease_until = now()")
+
+    give_up(TransferStats())
+    with held(far.fleet, far.taker.home, far.taker.org_id):
+        async with far.runner() as running:
+            ended = await running.end_stale(give_up)
+    assert len(ended.stuck) == 1
+    assert len((await far.resume()).finished) == 1
 
 
 async def test_neighbours_on_both_shards_are_as_they_were(far: Estate) -> None:

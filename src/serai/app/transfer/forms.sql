@@ -18,6 +18,9 @@ WHERE t.org_id = %(org)s AND t.{place} = %(scope)s AND r.scope <> %(scope)s
 SELECT count(*) FROM serai.row r JOIN {table} t ON t.org_id = r.org_id AND t.{field} = r.id
 WHERE r.org_id = %(org)s AND r.collection = %(target)s AND r.scope = %(scope)s AND {elsewhere}
 
+-- name: count_grants
+SELECT count(*) FROM {table} t WHERE t.org_id = %(org)s AND t.{field} = %(scope)s
+
 -- name: grants
 SELECT r.id, r.version, r.doc FROM {table} t JOIN serai.row r
     ON r.org_id = t.org_id AND r.collection = %(collection)s AND r.id = t.id

@@ -90,6 +90,13 @@ class Giver(Place):
         given = {"org": self.org_id, "collection": link.source.number, "scope": scope}
         return self.conn.execute(statement, {**given, "limit": limit}).fetchall()
 
+    def count_grants(self, scope: UUID) -> int:
+        """Return how many rows give a role at the property."""
+        link = self.shape.grants
+        statement = self.form("count_grants", link.source, field=named(link.field))
+        ((found,),) = self.conn.execute(statement, {"org": self.org_id, "scope": scope}).fetchall()
+        return int(found)
+
     def remove(
         self, collection: Collection, scope: UUID, rows: Sequence[tuple[UUID, int, str]], term: int
     ) -> bool:

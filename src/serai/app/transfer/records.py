@@ -83,9 +83,11 @@ class Records:
         ((moving, transferring),) = self._rows("busy", orgs=list(orgs))
         return "moving" if moving else "transferring" if transferring else None
 
-    def take_over(self) -> Claim | None:
-        """Take over a transfer whose process has given no sign of life, if there is one."""
-        rows = self._rows("take_over", lease=self._lease)
+    def take_over(self, without: Sequence[int] = ()) -> Claim | None:
+        """Take over a transfer whose process has given no sign of life, if there is one but those
+        `without`.
+        """
+        rows = self._rows("take_over", lease=self._lease, without=list(without))
         if not rows:
             return None
         transfer_id, property_id, from_org, to_org, term, actor, reason, step = rows[0]

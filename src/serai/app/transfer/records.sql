@@ -15,6 +15,7 @@ FROM drawn
 WHERE t.transfer_id = (
     SELECT s.transfer_id FROM serai_directory.transfer s
     WHERE s.step IN ('copying', 'decided', 'undoing') AND s.lease_until < clock_timestamp()
+      AND s.transfer_id <> ALL (%(without)s::bigint[])
     ORDER BY s.from_org LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING t.transfer_id, t.property_id, t.from_org, t.to_org, t.term, t.actor, t.reason, t.step;
 

@@ -105,12 +105,21 @@ class Runner:
             raise ShardError(BUSY[claim])
         return await self._run(claim, lambda saga: saga.carry(claim), progress)
 
-    async def end_stale(self, progress: Progress = _nothing) -> Ended:
+    async def end_stale(self, progress: Progress = _nothing, *, most: int | None = None) -> Ended:
         """End transfers whose process is gone: finish what is decided, undo the rest. One that
-        cannot be ended now holds up no other.
+        cannot be ended now holds up no other, and is tried once.
+
+        Args:
+            progress: is told at each step.
+            most: of them at most; None for all there are.
         """
         ended = Ended()
-        while claim := await asyncio.to_thread(self._take_over):
+        tried: list[int] = []
+        while most is None or len(tried) < most:
+            claim = await asyncio.to_thread(self._take_over, tried)
+            if claim is None:
+                break
+            tried.append(claim.transfer_id)
             try:
                 over = await self._run(claim, partial(_end, claim), progress)
             except LostTurn:
@@ -183,9 +192,9 @@ class Runner:
                 asked.property_id, asked.from_org, asked.to_org, actor=who, reason=asked.reason
             )
 
-    def _take_over(self) -> Claim | None:
+    def _take_over(self, without: list[int]) -> Claim | None:
         with connect(self._url, name="serai transfer") as conn:
-            return Records(conn).take_over()
+            return Records(conn).take_over(without)
 
     def _renew(self, claim: Claim) -> None:
         with connect(self._url, name="serai transfer") as conn:
@@ -214,7 +223,7 @@ class Runner:
             found.matched, found.present = mapping.matched, mapping.present
             found.copied = mapping.copied
             found.against += mapping.problems
-            found.grants = len(giver.grants(scope, 1_000_000))
+            found.grants = giver.count_grants(scope)
         return found
 
 
