@@ -1,15 +1,16 @@
 """The outlet as a process: one `ShardOutlet` for each shard of the directory.
 
 Owns the life of the bus and of the outlets of shards. Promises that shards which come are served,
-that one at another address is served there, and that a stop waits for the message in flight and
-notes what was accepted. Never is needed by anything else of Serai: without it nothing goes to the
-bus, and all else is as ever.
+that one at another address is served there, that one whose task died is told of and served again,
+and that a stop waits for the message in flight and notes what was accepted. Never is needed by
+anything else of Serai: without it nothing goes to the bus, and all else is as ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Collection
 from typing import Final
 
@@ -25,6 +26,7 @@ from serai.ports.outlet import Bus
 from serai.shard.placement import ShardRef
 from serai.telemetry.recorder import SILENT, Recorder
 
+_log = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
 """Between two looks at which shards there are."""
 
@@ -103,7 +105,10 @@ class OutletProcess:
             return
         if known is not None:
             known[1].cancel()
-            await asyncio.gather(known[1], return_exceptions=True)
+            (how,) = await asyncio.gather(known[1], return_exceptions=True)
+            if isinstance(how, Exception):
+                self._means.recorder.outlet_failed(ref.name, "task")
+                _log.error("the outlet of %s died and begins again", ref.name, exc_info=how)
         outlet = await self._outlet(ref)
         self._serving[ref.id] = (ref, asyncio.create_task(outlet.run()))
 

@@ -1,7 +1,8 @@
 """What an operator does about the outlet: look, rewind, switch off.
 
 Owns the steps of those commands. Promises that a rewind of many organisations goes in small
-transactions and may be typed again. Never sends anything.
+transactions and may be typed again, and that the directory's audit table has who, when and why of a
+rewind and of switching off before anything is done. Never sends anything.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ from typing import Final
 
 import msgspec
 
+from serai.app.operator import operator
 from serai.app.outlet_shard import LAG_ORGS_MAX
 from serai.app.settings import Settings
 from serai.app.shard_facts import ShardError, fleet_directory
 from serai.app.shards import shard_named
+from serai.app.whereabouts import home_of
 from serai.core.errors import SeraiError
 from serai.readers.outlet.notes import Notes
 from serai.shard.connection import PostgresError
 from serai.shard.directory import Directory
 from serai.shard.pools import PinnedPool
+from serai.shard.queries import load_queries
 
+_SQL: Final = load_queries("serai.app", "outlet_care.sql")
 _REWIND_ORGS: Final = 500
 
 
@@ -83,26 +88,24 @@ async def _look(name: str, url: str) -> OutletFacts:
     )
 
 
-async def rewind_one(settings: Settings, name: str, version: int) -> bool:
+async def rewind_one(settings: Settings, name: str, version: int, *, reason: str) -> bool:
     """Let an organisation, by key or number, be sent again from after a version on; tell whether
     it was sent beyond it.
 
     Raises:
         ShardError: there is none.
     """
-    async with fleet_directory(settings) as directory:
-        org_id = await _org(directory, name)
-        home = directory.placement.resolve(org_id)
-        if home is None:
-            raise ShardError(f"There is no organisation {name!r}.")
-        async with _notes(home.url) as notes:
-            return await notes.rewind([org_id], version) == 1
+    org_id, _, home = await home_of(settings, name)
+    async with fleet_directory(settings) as directory, _notes(home.url) as notes:
+        await _note(directory, "rewind", reason, org_id=org_id, to=version)
+        return await notes.rewind([org_id], version) == 1
 
 
 async def rewind_all(
     settings: Settings,
     version: int,
     *,
+    reason: str,
     only: str | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
@@ -110,6 +113,7 @@ async def rewind_all(
     beyond it.
 
     Args:
+        reason: why; for the audit table.
         only: a shard; None for all.
         progress: is told how many so far.
 
@@ -119,6 +123,7 @@ async def rewind_all(
     done = 0
     async with fleet_directory(settings) as directory:
         shards = directory.shards if only is None else [await shard_named(directory, only)]
+        await _note(directory, "rewind", reason, shard=only or "all", to=version)
         for ref in shards:
             async with _notes(ref.url) as notes:
                 after = 0
@@ -129,7 +134,7 @@ async def rewind_all(
     return done
 
 
-async def switch_off(settings: Settings, shard: str) -> bool:
+async def switch_off(settings: Settings, shard: str, *, reason: str) -> bool:
     """Let organisations of a shard be noted no more; tell whether they were.
 
     Raises:
@@ -138,24 +143,27 @@ async def switch_off(settings: Settings, shard: str) -> bool:
     async with fleet_directory(settings) as directory:
         ref = await shard_named(directory, shard)
         async with _notes(ref.url) as notes:
-            if (await notes.shard()).served:
+            told = await notes.shard()
+            if told.served:
                 raise ShardError(
                     f"A process is the outlet of {shard}, and would switch it on again. "
                     "End it first."
                 )
+            if told.since is None:
+                return False
+            await _note(directory, "off", reason, shard=shard)
             return await notes.switch_off()
+
+
+async def _note(directory: Directory, action: str, reason: str, **what: object) -> None:
+    """Write an entry of the audit table of placement: first, so that an act which is cut off has
+    one too.
+    """
+    async with directory.change(operator(), reason) as connection:
+        await connection.execute(_SQL["note_act"], action, msgspec.json.encode(what).decode())
 
 
 @asynccontextmanager
 async def _notes(url: str) -> AsyncGenerator[Notes]:
     async with PinnedPool(url, size_min=1, size_max=1) as pool:
         yield Notes(pool)
-
-
-async def _org(directory: Directory, name: str) -> int:
-    org_id = await directory.org_by_key(name)
-    if org_id is None and name.isdecimal() and len(name) <= 18:  # noqa: PLR2004 - more is no bigint
-        org_id = int(name)
-    if org_id is None:
-        raise ShardError(f"There is no organisation {name!r}.")
-    return org_id

@@ -233,6 +233,12 @@ class ShardOutlet:
             self._fails(org_id, "shard", error)
             if once:
                 raise
+        except Exception as error:
+            # A mistake of ours: nobody waits for this task, so nobody else would hear of it.
+            self._fails(org_id, "task", error)
+            _log.exception("the task that sends organisation %s died", org_id)
+            if once:
+                raise
         finally:
             del self._active[org_id]
             self._room.release()

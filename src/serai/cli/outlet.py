@@ -1,6 +1,7 @@
 """`serai outlet`: copies changes to a bus; status, rewind, off.
 
-Owns nothing but the commands. Never shows the user and password of a URL.
+Owns nothing but the commands. What an operator changes asks for a reason, which the directory's
+audit table keeps beside who and when. Never shows the user and password of a URL.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from cyclopts import App, Parameter, validators
 from serai.app.settings import load_settings
 from serai.cli import Json
 from serai.cli.run import CommandFailed, console, print_json, run
+from serai.cli.words import Reason
 
 if TYPE_CHECKING:
     from serai.app.outlet import OutletProcess, Sent
@@ -126,6 +128,7 @@ def rewind(
             help="The version after which it goes on; 0 for all.",
         ),
     ],
+    reason: Reason,
     org: Annotated[str | None, Parameter(help="Key or number of an organisation.")] = None,
     everyone: Annotated[
         bool, Parameter(name="--all", negative=(), help="Every organisation.")
@@ -140,10 +143,12 @@ def rewind(
     """
     if (org is None) is not everyone or (shard is not None and not everyone):
         raise CommandFailed("Name one organisation with --org, or all with --all.")
-    return run(_rewind(to, org, shard, as_json=as_json))
+    return run(_rewind(to, org, shard, reason, as_json=as_json))
 
 
-async def _rewind(to: int, org: str | None, shard: str | None, *, as_json: bool) -> int:
+async def _rewind(
+    to: int, org: str | None, shard: str | None, reason: str, *, as_json: bool
+) -> int:
     from serai.app.outlet_care import rewind_all, rewind_one
     from serai.app.shard_facts import ShardError
     from serai.cli.importing import progress_bar
@@ -151,13 +156,14 @@ async def _rewind(to: int, org: str | None, shard: str | None, *, as_json: bool)
     settings = load_settings()
     try:
         if org is not None:
-            done = int(await rewind_one(settings, org, to))
+            done = int(await rewind_one(settings, org, to, reason=reason))
         else:
             with progress_bar() as bar:
                 task = bar.add_task("organisations", total=None, visible=False)
                 done = await rewind_all(
                     settings,
                     to,
+                    reason=reason,
                     only=shard,
                     progress=lambda count: bar.update(task, completed=count, visible=True),
                 )
@@ -174,20 +180,21 @@ async def _rewind(to: int, org: str | None, shard: str | None, *, as_json: bool)
 def off(
     shard: Annotated[str, Parameter(help="Name of the shard, such as shard-2.")],
     *,
+    reason: Reason,
     as_json: Json = False,
 ) -> int:
     """Note no more for the outlet of a shard: its writes pay nothing for it. The next `serai
     outlet` switches it on again, and sends what was written meanwhile.
     """
-    return run(_off(shard, as_json=as_json))
+    return run(_off(shard, reason, as_json=as_json))
 
 
-async def _off(shard: str, *, as_json: bool) -> int:
+async def _off(shard: str, reason: str, *, as_json: bool) -> int:
     from serai.app.outlet_care import switch_off
     from serai.app.shard_facts import ShardError
 
     try:
-        was_on = await switch_off(load_settings(), shard)
+        was_on = await switch_off(load_settings(), shard, reason=reason)
     except ShardError as error:
         raise CommandFailed(str(error)) from error
     if as_json:

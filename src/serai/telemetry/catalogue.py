@@ -279,8 +279,9 @@ OUTLET_BEGUN: Final = counter(
 OUTLET_ERRORS: Final = counter(
     "serai_outlet_errors_total",
     "What the outlet tries again: `bus` (it does not answer), `refused` (it does not take a "
-    "message), `shard` (the database), by shard.",
-    "`refused` never goes away by itself: the log names the organisation.",
+    "message), `shard` (the database), `task` (a mistake of the outlet itself), by shard.",
+    "`refused` never goes away by itself: the log names the organisation. `task` has a traceback "
+    "in the log: report it.",
     "shard",
     "result",
 )

@@ -90,7 +90,7 @@ class Recorder:
         """Tell what the bus accepted of an organisation, and how often that began again."""
 
     def outlet_failed(self, shard: str, what: str) -> None:
-        """Tell what has to be tried again: `bus`, `refused` or `shard`."""
+        """Tell what has to be tried again: `bus`, `refused`, `shard` or `task`."""
 
     def outlet_lag(self, shard: str, versions: int, seconds: float) -> None:
         """Tell how far behind it was found in one round."""

@@ -350,6 +350,9 @@ _BOOKS: Final[dict[str, Arguments]] = {
 }
 
 
+_ACTS: Final[dict[str, Arguments]] = {"note_act": ("off", '{"shard": "a"}')}
+
+
 def _in(file: str, cases: Mapping[str, Arguments]) -> dict[str, Arguments]:
     return {f"{file}:{name}": arguments for name, arguments in cases.items()}
 
@@ -367,6 +370,7 @@ DIRECTORY: Final[dict[str, Arguments]] = {
     **_in("serai.shard/enrol.sql", _ENROL),
     **_in("serai.app/shard_facts.sql", _SHARD_FACTS),
     **_in("serai.app/report.sql", _REPORT),
+    **_in("serai.app/outlet_care.sql", _ACTS),
     **_in("serai.app/ending.sql", {"moves_left": (60.0,)}),
     **_in("serai.app/restoring.sql", RESTORED),
     **_in("serai.app/exporting.sql", {"people": {"org": 77}}),
@@ -377,6 +381,7 @@ DIRECTORY: Final[dict[str, Arguments]] = {
 }
 OWNER: Final = frozenset(
     {
+        *_in("serai.app/outlet_care.sql", _ACTS),
         *_in("serai.app/retention.sql", _RETENTION),
         *_in("serai.readers.outlet/outlet.sql", _OUTLET),
         *_in("serai.gate/people.sql", dict.fromkeys(("create_user", "set_state"), ())),

@@ -95,7 +95,7 @@ async def test_what_was_lost_unseen_is_a_gap_for_readers_and_comes_after_a_rewin
     copy = heard(bus, house)
     assert len(copy.gaps) == 1
     assert copy.rows != stored(house)
-    assert await rewind_one(fleet.owner.settings, str(house.org_id), copy.version)
+    assert await rewind_one(fleet.owner.settings, str(house.org_id), copy.version, reason="r")
     await send_all(fleet, bus)
     copy = heard(bus, house)
     assert copy.rows == stored(house)
@@ -108,10 +108,10 @@ async def test_a_rewind_of_all_reaches_every_shard_and_nobody_twice(fleet: Fleet
     bus = MemoryBus()
     await send_all(fleet, bus)
     told: list[int] = []
-    done = await rewind_all(fleet.owner.settings, 3, progress=told.append)
+    done = await rewind_all(fleet.owner.settings, 3, reason="r", progress=told.append)
     assert done >= 1
     assert told[-1] == done
-    assert await rewind_all(fleet.owner.settings, 3) == 0
+    assert await rewind_all(fleet.owner.settings, 3, reason="r") == 0
     count = len(bus.messages)
     await send_all(fleet, bus)
     again = [json.loads(m.body) for m in bus.messages[count:] if m.org_id == house.org_id]

@@ -74,7 +74,7 @@ async def test_one_that_was_never_sent_so_far_is_not_rewound_forward(house: Hous
 async def test_what_is_written_while_it_is_off_is_found_when_it_is_on_again(
     fleet: Fleet, house: House, notes: Notes
 ):
-    assert await switch_off(fleet.owner.settings, house.home)
+    assert await switch_off(fleet.owner.settings, house.home, reason="r")
     await house.rest()
     assert not await is_due(notes, house)
     bus = MemoryBus()

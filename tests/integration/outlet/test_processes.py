@@ -123,7 +123,7 @@ async def test_a_stream_drops_those_repetitions_while_it_remembers(
     sent = await send_all(fleet, bus_of(server))
     assert sent.messages == position(house)[1] - 3
     assert await server.count(STREAM) == count
-    assert await rewind_one(fleet.owner.settings, str(house.org_id), 3)
+    assert await rewind_one(fleet.owner.settings, str(house.org_id), 3, reason="r")
     await send_all(fleet, bus_of(server))
     assert await server.count(STREAM) == count + sent.messages, "a rewind is no repetition"
 
