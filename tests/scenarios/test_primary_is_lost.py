@@ -142,22 +142,24 @@ def _kept(fleet: Fleet, org_id: int) -> list[UUID]:
 
 
 async def test_a_synchronous_replica_takes_over_and_no_acknowledged_write_is_lost_or_doubled(
-    fleet: Fleet,
+    fleet: Fleet, tmp_path: Path
 ):
+    """By the command; another replica followed the old primary, too."""
+    shell = Shell(
+        tmp_path, {"SERAI_DIRECTORY_URL": fleet.settings.directory_url, "SUDO_USER": "ann"}
+    )
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/shard"
+    async with await Directory.open(fleet.settings.directory_url) as known:
+        shard_id = known.shards[0].id
+        await add_replica(known, shard_id, "copy-2", nowhere, actor="t", reason="t")
     await set_synchronous(fleet.primary.url(), ["copy_1"])
     async with fleet.tills() as (till, neighbour):
         done = asyncio.Event()
         tasks = [asyncio.create_task(each.run(done)) for each in (till, neighbour)]
         await till.more(20)
         fleet.kill_primary()
-        promoted = await promote(
-            fleet.settings,
-            "shard-1",
-            "copy-1",
-            synchronous=True,
-            primary_is_down=True,
-            reason="its machine burned",
-        )
+        words = ("shard-1", "--to", "copy-1", "--primary-is-down", "--synchronous")
+        promoted = await typed(shell, "promote", *words, "--reason", "its machine burned")
         await till.more(20)
         done.set()
         await asyncio.gather(*tasks)
@@ -166,7 +168,11 @@ async def test_a_synchronous_replica_takes_over_and_no_acknowledged_write_is_los
     assert set(till.acknowledged) <= set(kept), "an acknowledged write is lost"
     assert set(kept) == set(till.acknowledged), "nothing appears that was not asked for"
     assert neighbour.errors == [], "the other shard noticed"
-    assert promoted.epochs == 0
+    assert promoted.status == 0, promoted
+    assert "copy-1 is the primary of shard-1" in promoted.err
+    assert "epoch" not in promoted.err
+    again = "serai shard replica add shard-1 copy-2 - --reason 'follows copy-1'"
+    assert [line for line in promoted.err.splitlines() if line.startswith(again)], promoted
     head = "select epoch, version, state from serai.org where org_id = %s"
     ((epoch, version, state),) = fleet.asked(head, fleet.inns[0].org_id)
     assert (epoch, state) == (1, "active")
@@ -175,25 +181,23 @@ async def test_a_synchronous_replica_takes_over_and_no_acknowledged_write_is_los
         fleet.inns[0].org_id,
     )
     assert versions == [(version, version)]
-    audit = "select reason from serai_directory.placement_audit order by version desc limit 2"
+    audit = "select reason from serai_directory.placement_audit order by version desc limit 3"
     with psycopg.connect(fleet.settings.directory_url) as directory:
         reasons = directory.execute(audit.encode()).fetchall()
-    assert reasons == [("promoted copy-1: its machine burned",)] * 2
+    assert reasons == [("promoted copy-1: its machine burned",)] * 3
 
 
-async def test_an_asynchronous_one_raises_the_epoch_so_that_devices_check_anew(fleet: Fleet):
+async def test_an_asynchronous_one_raises_the_epoch_so_that_devices_check_anew(
+    fleet: Fleet, tmp_path: Path
+):
+    shell = Shell(tmp_path, {"SERAI_DIRECTORY_URL": fleet.settings.directory_url})
     async with fleet.tills() as (till, _):
         token = await _token(till.api)
         fleet.kill_primary()
-        promoted = await promote(
-            fleet.settings,
-            "shard-1",
-            "copy-1",
-            synchronous=False,
-            primary_is_down=True,
-            reason="its machine burned",
-        )
-        assert promoted.epochs == 1
+        words = ("shard-1", "--to", "copy-1", "--primary-is-down", "--json")
+        promoted = await typed(shell, "promote", *words, "--reason", "its machine burned")
+        told = promoted.json
+        assert (told["old_primary"], told["epochs"], told["left_out"]) == ("down", 1, [])
         async with asyncio.timeout(SECONDS):
             while not (answer := await _pull(till.api, token)).get("mustRefetch"):  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0)

@@ -97,9 +97,10 @@ async def import_file(
         try:
             await _import_copy(runtime, org_key, importer, copy, report, progress)
         except SeraiError as error:
-            if error.code not in (Code.ORG_MOVED, Code.ORG_FROZEN):
+            detail = _WHAT_TO_DO.get(error.code)
+            if detail is None:
                 raise
-            raise SeraiError(error.code, _MOVED) from error
+            raise SeraiError(error.code, detail.format(org=org_key)) from error
     report.bad_lines.sort()
     return report
 
@@ -222,6 +223,16 @@ _MOVED: Final = (
     "The organisation went to another shard during the import. Type the same import again: it goes"
     " on where it stopped, at the new home, and imports nothing twice."
 )
+_TRANSFERRED: Final = (
+    "The property that this import fills was transferred. `serai org transfers {org}` says when,"
+    " why and to which organisation. Nothing was imported into {org}: have what is missing entered"
+    " there. An import there makes a property of its own."
+)
+_WHAT_TO_DO: Final = {
+    Code.ORG_MOVED: _MOVED,
+    Code.ORG_FROZEN: _MOVED,
+    Code.PROPERTY_TRANSFERRED: _TRANSFERRED,
+}
 _OF_THE_LINE: Final = frozenset(code for code in Code if code.kind.status in (409, 413, 422))
 
 

@@ -38,6 +38,8 @@ from serai.readers.restore import (
     sweep_new,
 )
 from serai.readers.restore.link import Conn, Step, connect, query, silent
+from serai.schema.collections import generate
+from serai.schema.compat import check_database
 from serai.shard.placement import ShardRef
 from serai.shard.queries import load_queries
 
@@ -86,13 +88,17 @@ async def restore_organisation(settings: Settings, order: RestoreOrder) -> Outco
     """Bring an organisation back to a version, or make a new one of it.
 
     Raises:
+        SchemaError: the schema of a shard is older or newer than this code.
         ShardError: there is no such organisation or shard, or it is busy.
         SeraiError: see `serai.readers.restore`. psycopg.OperationalError: a database is away.
     """
     org_id, _, home = await home_of(settings, order.org)
+    statements = generate(load_vertical(settings.vertical))
     async with fleet_directory(settings) as directory:
         shard = None if order.to is None else await shard_named(directory, order.to)
         refs = {ref.id: ref for ref in directory.shards}
+        for ref in {home} if shard is None else {home, shard}:
+            await check_database(ref.url, "shard", statements=statements)
         wish = _wish(
             settings, order, org_id, await asyncio.to_thread(_version, home.url, org_id, order)
         )

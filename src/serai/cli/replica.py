@@ -151,5 +151,10 @@ async def _promote(
     if done.epochs:
         console.print(f"{done.epochs} organisations have a new epoch: their devices check anew")
     if done.left_out:
-        console.print(f"Add again when they follow it: {', '.join(done.left_out)}")
+        console.print("Left out until they follow it: let each do so, then type for it")
+        for each in done.left_out:
+            console.print(
+                f"serai shard replica add {name} {each} - --reason 'follows {to}'  # its URL on"
+                " standard input"
+            )
     return 0

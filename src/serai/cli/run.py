@@ -39,6 +39,14 @@ _READ_ONLY = (
     " SERAI_DIRECTORY_URL, and `serai shard replica list`."
 )
 
+_OLD_SCHEMA = (
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.InvalidSchemaName,
+)
+"""What a statement meets that a migration would have prepared."""
+
 
 class CommandFailed(Exception):
     """A command cannot do what was asked. The message says why and what to do."""
@@ -59,6 +67,11 @@ def guarded(app: App) -> int:
         return _failed(f"A value that was given is none that a database takes: {_first(error)}.")
     except psycopg.errors.ReadOnlySqlTransaction:
         return _failed(_READ_ONLY)
+    except _OLD_SCHEMA as error:
+        return _failed(
+            f"A database has not the schema of this release: {_first(error)}. Type `serai migrate`,"
+            " then this again; nothing of the step that failed was done."
+        )
     except psycopg.OperationalError as error:
         why = failure_of(error)
         return _failed(f"The database does not answer ({why}). Check SERAI_DIRECTORY_URL.")

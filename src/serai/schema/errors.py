@@ -61,7 +61,7 @@ class SchemaTooOldError(SchemaError):
     def __init__(self, kind: str, problem: str) -> None:
         super().__init__(
             f"The {kind} schema is older than this code: {problem}",
-            "Run the migrations of this release with phase 'pre', then start it again.",
+            "Type `serai migrate --phase pre` of this release, then this again.",
         )
 
 

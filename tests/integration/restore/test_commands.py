@@ -37,6 +37,27 @@ async def test_a_machine_reads_what_a_restore_did(house: House, shell: Shell) ->
     assert now(house) == was
 
 
+async def test_a_restore_on_a_shard_with_an_older_schema_says_what_to_type(
+    house: House, shell: Shell
+) -> None:
+    was = now(house)
+    set_version = "UPDATE serai_schema.state SET version = %s WHERE kind = 'shard'"
+    ((newest,),) = house.fleet.sql(
+        house.home, "SELECT version FROM serai_schema.state WHERE kind = 'shard'"
+    )
+    house.fleet.sql(house.home, set_version, 1)
+    try:
+        words = ("restore", str(house.org_id), "--at", "1", "--reason", "r")
+        for more in ((), ("--into", "second")):
+            refused = await typed(shell, *words, *more)
+            assert refused.status == 1
+            assert "schema is older than this code" in refused.err
+            assert "`serai migrate --phase pre`" in refused.err
+    finally:
+        house.fleet.sql(house.home, set_version, newest)
+    assert now(house) == was
+
+
 async def test_an_export_that_was_changed_has_status_1(
     house: House, shell: Shell, tmp_path: Path
 ) -> None:

@@ -7,13 +7,14 @@ how long anything takes.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 
 from integration.app.programs import Shell
-from integration.moves.street import Fleet
+from integration.moves.street import Fleet, House
 from integration.moves.test_upkeep import held
 from integration.transfers.conftest import make_estate
 from integration.transfers.estate import Estate, settle, sound
@@ -27,6 +28,7 @@ from serai.core.ids import uuid7
 from serai.readers.move import Records
 from serai.readers.move.link import connect
 from serai.telemetry.recorder import SILENT
+from serai_hospitality.data import data_path
 
 
 async def test_neither_organisation_moves_while_a_hotel_goes_over(far: Estate) -> None:
@@ -81,6 +83,30 @@ async def test_a_process_that_serves_ends_what_was_left(far: Estate, step: str) 
     # It looks as the role of requests, and ends them as the owner.
     await keep_moves_once(fleet.runtime, SILENT)
     await far.check(far.taker if step == "open" else far.giver, before)
+
+
+async def test_an_import_for_a_property_that_was_transferred_says_what_to_do(
+    far: Estate, tmp_path: Path
+) -> None:
+    shell = Shell(tmp_path, {"SERAI_DIRECTORY_URL": far.fleet.directory})
+    with gzip.open(data_path("hotel_bookings.csv.gz")) as stream:
+        (tmp_path / "some.csv").write_bytes(b"".join(next(stream) for _ in range(11)))
+    key = f"i{uuid7().hex}"
+    await asyncio.to_thread(shell.ok, "org", "create", key)
+    words = ("import", "hotel-bookings", str(tmp_path / "some.csv"), "--org", key)
+    await asyncio.to_thread(shell.ok, *words)
+    ((org_id,),) = far.fleet.sql(
+        "directory", "SELECT org_id FROM serai_directory.organisation WHERE key = %s", key
+    )
+    giver = House(far.fleet, org_id)
+    properties = "SELECT id FROM serai.row WHERE org_id = %s AND collection = 1"
+    async with far.runner() as running:
+        for (place,) in far.fleet.sql(giver.home, properties, org_id):
+            await running.transfer(Asked(place, org_id, far.taker.org_id, "sold"))
+    refused = await asyncio.to_thread(shell.run, *words)
+    assert refused.status == 1
+    assert f"`serai org transfers {key}` says" in refused.err
+    assert far.fleet.sql(giver.home, properties, org_id) == []
 
 
 async def test_a_round_of_upkeep_ends_so_many_and_leaves_the_rest(fleet: Fleet) -> None:

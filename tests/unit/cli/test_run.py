@@ -6,8 +6,10 @@ import asyncio
 import io
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -70,6 +72,8 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], 
         (OSError("cannot listen on 127.0.0.1:80"), "cannot listen on 127.0.0.1:80"),
         (psycopg.OperationalError("connection refused"), "Check SERAI_DIRECTORY_URL."),
         (psycopg.errors.ReadOnlySqlTransaction("cannot execute"), "takes no writes"),
+        (psycopg.errors.UndefinedFunction("function serai.x() does not exist"), "`serai migrate`"),
+        (psycopg.errors.UndefinedTable('relation "serai.x" does not exist'), "`serai migrate`"),
         (psycopg.DataError("bigint out of range\nLINE 1"), "takes: bigint out of range."),
         (ValueRefused("value out of int64 range"), "takes: value out of int64 range."),
         (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "no"), "takes: 'utf-8' codec can't encode"),
@@ -151,3 +155,22 @@ def test_a_reader_that_left_is_no_failure_to_talk_about(
 def test_json_is_one_line_that_every_terminal_takes(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"file": "a\nb\udcff", "name": "Zoë"})
     assert capsys.readouterr().out == '{"file": "a\\nb\\udcff", "name": "Zo\\u00eb"}\n'
+
+
+@pytest.mark.parametrize("library", ["cyclopts", "rich", "uvloop"])
+def test_an_interrupt_while_libraries_are_loaded_is_one_line_and_130(
+    library: str, tmp_path: Path
+) -> None:
+    # In the place of a library, one that is interrupted while it is loaded.
+    (tmp_path / f"{library}.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)"
+    )
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("serai")), "settings"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "serai: interrupted\n")
