@@ -32,6 +32,11 @@ def applied_reply(
     return f"{{{head}{merged}{row}}}"
 
 
+def plainly_applied(reply: str, number: int) -> bool:
+    """Tell whether a reply is that of a mutation which was applied, and not merged."""
+    return reply.startswith(f'{{"number":{number},"status":"applied",')
+
+
 def refusal_reply(
     number: int, row_id: UUID, error: SeraiError, *, version: int, doc: str | None
 ) -> str:

@@ -117,3 +117,14 @@ def test_only_a_conflict_is_called_one(code: Code, status: str) -> None:
     assert read.status == status
     assert read.code == code.text
     assert read.reason == code.kind.title
+
+
+@given(texts, st.lists(texts, max_size=2).map(tuple), st.sampled_from([1, 3, 31]))
+def test_only_a_write_that_was_applied_as_asked_is_taken_for_one(note, fields, number) -> None:
+    applied = replies.applied_reply(3, ROW, fields, version="5", doc=doc(note))
+    error = SeraiError(Code.RULE, note, extra={"rule": '","status":"applied",'})
+    refused = replies.refusal_reply(3, ROW, error, version=0, doc=doc(note))
+    assert replies.plainly_applied(applied, number) == (number == 3 and fields == ())
+    assert replies.plainly_applied(replies.lost_reply(3, ROW, 5), number) == (number == 3)
+    assert not replies.plainly_applied(refused, number)
+    assert not replies.plainly_applied(replies.reused_reply(3, ROW), number)

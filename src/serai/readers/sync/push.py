@@ -26,7 +26,7 @@ from serai.core.token import TokenSealer
 from serai.gate.caller import Caller
 from serai.log.coalesce import Coalescer
 from serai.log.intent import RowIntent, WriteAnswer, WriteIntent
-from serai.log.replies import reused_reply
+from serai.log.replies import plainly_applied, reused_reply
 from serai.model import Collection, Scope
 from serai.model.validate import row_values
 from serai.ports.store import MutationKey, Store
@@ -88,6 +88,10 @@ async def push(
         await _all_done(futures)
         for mutation, stand, future in zip(run, below, futures, strict=True):
             answer = answers[mutation.number] = future.result()
+            if mutation.number not in built_on and plainly_applied(answer.reply, mutation.number):
+                # Nearly every one: what else its text says is for the device.
+                recorder.pushed("applied", None, replayed=answer.replayed)
+                continue
             earlier = _earlier_decoder.decode(answer.reply)
             reused = reused or earlier.code == Code.KEY_REUSED.text
             if mutation.number in built_on:
