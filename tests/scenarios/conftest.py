@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from scenarios.fleet import Fleet, a_fleet
 from scenarios.house import House, a_house
 from scenarios.town import Town, a_town
 
 # Places on a network and small disks are made by root; everybody else runs the rest.
-BY_ROOT = ("test_disk_is_full.py", "test_network_is_cut.py")
+BY_ROOT = ("test_disk_is_full.py", "test_mover_is_cut_off.py", "test_network_is_cut.py")
 collect_ignore = [] if os.geteuid() == 0 else [*BY_ROOT]
 
 
@@ -26,9 +27,17 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield made
 
 
+@pytest_asyncio.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    """A fleet on running processes."""
+    os.chmod(tmp_path, 0o755)  # noqa: PTH101, S103 - as for a house
+    async with a_fleet(tmp_path) as made:
+        yield made
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def built(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
-    """A town for all scenarios that have lines cut or everything restarted."""
+    """A town for all scenarios that have lines cut."""
     async with a_town(tmp_path_factory.mktemp("town")) as made:
         yield made
 

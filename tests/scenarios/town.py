@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,17 +108,6 @@ class Town:
                 lines = answer.read().decode().splitlines()
         return next((float(line.split()[-1]) for line in lines if line.startswith(series)), None)
 
-    def another_server(self) -> Server:
-        """Return a second `serai serve`, not started yet, beside the first one."""
-        more = {**self.server.more, "SERAI_METRICS_PORT": "0"}
-        first = self.server
-        return Server(free_port(), first.home, first.directory_url, more, first.host)
-
-    async def start(self, server: Server) -> None:
-        """Start a server where they are."""
-        with self.network.at("api"):
-            await server.start()
-
     @property
     def directory_url(self) -> str:
         return self.servers["directory"].url("directory")
@@ -150,7 +139,7 @@ async def a_town(folder: Path) -> AsyncGenerator[Town]:
         with network.at("api"):
             await api.start()
         stack.push_async_callback(_stopped, api)
-        houses = [await _house(servers, api, inn) for inn in inns]
+        houses = [await house_of(servers, api, inn) for inn in inns]
         assert [house.shard for house in houses] == list(SHARDS)
         yield Town(network, servers, api, houses, inns, replica)
 
@@ -167,7 +156,7 @@ async def _stopped(server: Server) -> None:
         await server.kill()
 
 
-async def _house(servers: dict[str, Postgres], server: Server, inn: Inn) -> House:
+async def house_of(servers: Mapping[str, EmbeddedPostgres], server: Server, inn: Inn) -> House:
     """Return an inn with its shard and its first property."""
     async with aiohttp.ClientSession(auto_decompress=True) as session:
         token = await token_for(session, server.url, inn)
