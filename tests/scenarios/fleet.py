@@ -9,11 +9,12 @@ right.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from integration.http.house import make_inn
+from integration.http.house import Inn, make_inn
+from scenarios.clock import WallClock
 from scenarios.house import SECONDS, House, Server
 from scenarios.town import SHARDS, house_of
 from serai.app.fleet import prepare_fleet
@@ -32,13 +33,14 @@ from serai.shard.enrol import add_replica
 
 @dataclass
 class Fleet:
-    """Everything. `servers`, `houses`: in the order of `SHARDS`; `replicas`: by shard."""
+    """Everything. `servers`, `houses`, `inns`: in the order of `SHARDS`; `replicas`: by shard."""
 
     directory: EmbeddedPostgres
     primaries: dict[str, EmbeddedPostgres]
     replicas: dict[str, EmbeddedReplica]
     servers: list[Server]
     houses: list[House]
+    inns: list[Inn]
 
     @property
     def directory_url(self) -> str:
@@ -46,14 +48,21 @@ class Fleet:
 
 
 @asynccontextmanager
-async def a_fleet(folder: Path, *, replicas: bool = True) -> AsyncGenerator[Fleet]:
-    """Build it, with replicas or without, and serve it."""
+async def a_fleet(
+    folder: Path, *, replicas: bool = True, clock: WallClock | None = None
+) -> AsyncGenerator[Fleet]:
+    """Build it, with replicas or without, and serve it.
+
+    Args:
+        clock: by which the first shard's primary and both processes that serve go.
+    """
     async with AsyncExitStack() as stack:
         directory = await _started(stack, EmbeddedPostgres(_at(folder / "directory")))
         await directory.create_database("directory")
         primaries: dict[str, EmbeddedPostgres] = {}
         for name in SHARDS:
-            primaries[name] = await _started(stack, EmbeddedPostgres(_at(folder / name)))
+            with clock.of_postgres() if clock and name == SHARDS[0] else nullcontext():
+                primaries[name] = await _started(stack, EmbeddedPostgres(_at(folder / name)))
             await primaries[name].create_database(name)
         url = directory.url("directory")
         shards = [(name, each.url(name)) for name, each in primaries.items()]
@@ -64,16 +73,16 @@ async def a_fleet(folder: Path, *, replicas: bool = True) -> AsyncGenerator[Flee
             if replicas
         }
         inns = [await make_inn(url, f"inn-{n}") for n in range(2)]
-        servers = [Server(free_port(), folder, url) for _ in SHARDS]
+        more = clock.environment if clock else {}
+        servers = [Server(free_port(), folder, url, dict(more)) for _ in SHARDS]
         for server in servers:
             stack.push_async_callback(_ended, server)
             await server.start()
-        found = [await house_of(primaries, servers[0], inn) for inn in inns]
-        houses = sorted(found, key=lambda house: house.shard)
+        houses = [await house_of(primaries, servers[0], inn) for inn in inns]
         assert [house.shard for house in houses] == list(SHARDS)
         for house, server in zip(houses, servers, strict=True):
             house.server = server
-        yield Fleet(directory, primaries, copies, servers, houses)
+        yield Fleet(directory, primaries, copies, servers, houses, inns)
 
 
 def _at(folder: Path) -> EmbeddedPostgresSettings:

@@ -21,12 +21,14 @@ from uuid import UUID, uuid4
 import aiohttp
 
 from scenarios.house import SECONDS, House, a_name
+from serai.client import AccessToken
 from serai.core.ids import uuid7
 
 BY_DEVICE = "device"
 """How the names begin that devices with a ledger of their own write (`scenarios.town`)."""
 PUSHED = 4
 _LATER = {503, 504}
+_EXPIRED = "access_expired"
 STORED = """
 select id, doc::json ->> 'name' from serai.row where org_id = %s and collection = 5
 """
@@ -46,8 +48,11 @@ class Load:
         lost: why there was no answer, each time.
     """
 
-    def __init__(self, house: House, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, house: House, session: aiohttp.ClientSession, token: AccessToken | None
+    ) -> None:
         self.house = house
+        self._token = token
         self.before: set[str] = set()
         self.attempted: set[str] = set()
         self.acknowledged: set[str] = set()
@@ -122,15 +127,21 @@ class Load:
         self, path: str, body: dict[str, Any], headers: dict[str, str]
     ) -> dict[str, Any]:
         """Send the same until it is answered."""
-        text = json.dumps(body)
+        text, expired = json.dumps(body), False
         async with asyncio.timeout(SECONDS):
             while True:
                 await self.house.server.up.wait()
                 try:
+                    token = self.house.token if self._token is None else await self._token(expired)
                     async with self._session.post(
-                        self.house.server.url + path, data=text, headers=headers
+                        self.house.server.url + path,
+                        data=text,
+                        headers={"Authorization": f"Bearer {token}", **headers},
                     ) as answer:
                         found = await answer.json(content_type=None)
+                        expired = self._token is not None and found.get("code") == _EXPIRED
+                        if expired:
+                            continue
                         if answer.status in (200, 201):
                             self.replayed += answer.headers.get("Idempotency-Replayed") == "true"
                             results = found.get("results", ())
@@ -165,11 +176,17 @@ class Load:
 
 
 @asynccontextmanager
-async def under_load(house: House, *, desks: int = 6, phones: int = 3) -> AsyncGenerator[Load]:
-    """Let them write during the block; after it every write is answered, and all is compared."""
-    headers = {"Authorization": f"Bearer {house.token}", "Content-Type": "application/json"}
+async def under_load(
+    house: House, *, desks: int = 6, phones: int = 3, token: AccessToken | None = None
+) -> AsyncGenerator[Load]:
+    """Let them write during the block; after it every write is answered, and all is compared.
+
+    Args:
+        token: of all of them; None: the house's, which runs for a quarter of an hour.
+    """
+    headers = {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(headers=headers) as session, asyncio.TaskGroup() as group:
-        load = Load(house, session)
+        load = Load(house, session, token)
         load.before = {name for _, name in await house.sql_when_up(STORED, house.org_id)}
         for _ in range(desks):
             group.create_task(load.desk())

@@ -9,6 +9,7 @@ decides what is right but by what the phone said and by what PostgreSQL holds.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -93,10 +94,15 @@ class Phone:
 
 
 @asynccontextmanager
-async def switched_on(path: Path, house: House, prefix: str, writes: int) -> AsyncGenerator[Phone]:
+async def switched_on(
+    path: Path, house: House, prefix: str, writes: int, **variables: str
+) -> AsyncGenerator[Phone]:
+    """Run its app during the block. `variables`: of the process, beside those of the tests."""
     words = (str(path), house.server.url, house.token, str(house.place), prefix, str(writes))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PHONE, *words, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", PHONE, *words),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **variables},
     )
     phone = Phone(process)
     try:

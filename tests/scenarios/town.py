@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from scenarios.load import BY_DEVICE
 from scenarios.network import Network, Place, a_network
 from serai.app.fleet import prepare_fleet
 from serai.app.settings import Settings
-from serai.client import Pace, SyncClient
+from serai.client import AccessToken, Pace, SyncClient
 from serai.embedded.ports import free_port
 from serai.embedded.postgres import (
     EmbeddedPostgres,
@@ -218,15 +218,21 @@ class Phone:
 
 
 @asynccontextmanager
-async def phones(folder: Path, *houses: House) -> AsyncGenerator[list[Phone]]:
+async def phones(
+    folder: Path, *houses: House, tokens: Sequence[AccessToken] = ()
+) -> AsyncGenerator[list[Phone]]:
     """Give each house a phone that writes during the block; after it each is even with the
     server.
+
+    Args:
+        tokens: of each phone; none: the houses'.
     """
     async with AsyncExitStack() as stack:
         given: list[Phone] = []
         for n, house in enumerate(houses):
             path = folder / f"phone-{n}.db"
-            opened = a_phone(path, house.server.url, house.token, pace=QUICK)
+            token = tokens[n] if tokens else house.token
+            opened = a_phone(path, house.server.url, token, pace=QUICK)
             given.append(Phone(await stack.enter_async_context(opened), house))
         async with asyncio.TaskGroup() as group:
             syncing = [group.create_task(phone.client.run()) for phone in given]

@@ -118,6 +118,9 @@ class AccessTokens:
     def verify(self, text: str) -> AccessClaims:
         """Return the claims of a token that is ours and still runs.
 
+        One that was signed later than now is of a clock that was ahead and has been put right: it
+        gets `access_expired` too, so that devices refresh it and nobody has to sign in again.
+
         Raises:
             SeraiError: `access_expired` if it was ours, `unauthenticated` for all else.
         """
@@ -128,11 +131,11 @@ class AccessTokens:
         claims = self._checked.get(name)
         if claims is None:
             claims = self._opened(text)
-            if claims is None or not self._meant_for_us(claims, now):
+            if claims is None or not self._meant_for_us(claims):
                 raise SeraiError(Code.UNAUTHENTICATED)
-            if claims.exp > now:
+            if _runs(claims, now):
                 self._checked.put(name, claims)
-        if claims.exp <= now:
+        if not _runs(claims, now):
             self._checked.drop(name)
             raise SeraiError(Code.ACCESS_EXPIRED)
         return claims
@@ -159,13 +162,16 @@ class AccessTokens:
             # What a stranger can do to a parser; all of it means: not our token.
             return None
 
-    def _meant_for_us(self, claims: AccessClaims, now: int) -> bool:
+    def _meant_for_us(self, claims: AccessClaims) -> bool:
         return (
             claims.iss == self._issuer
             and claims.aud == self._audience
-            and claims.iat <= now + CLOCK_SKEW_SECONDS_MAX
             and claims.iat < claims.exp <= claims.iat + ACCESS_SECONDS
         )
+
+
+def _runs(claims: AccessClaims, now: int) -> bool:
+    return claims.iat - CLOCK_SKEW_SECONDS_MAX <= now < claims.exp
 
 
 def _header(kid: str) -> dict[str, str]:

@@ -251,10 +251,11 @@ async def test_one_insert_of_a_row_that_exists_costs_its_neighbours_nothing(stor
     assert row.doc == first.doc
 
 
-@pytest.mark.parametrize(("days", "answered"), [(1, True), (2, False)])
+@pytest.mark.parametrize(("days", "answered"), [(1, True), (2, False), (-1, True)])
 async def test_a_key_answers_for_a_day_at_least_and_then_is_free_again(
     store: PostgresStore, sql: psycopg.Connection, days: int, answered: bool
 ):
+    """Also one that was used when the clock was a day ahead."""
     desk = await Desk.open(subject_of(store))
     key = IdempotencyKey(ANNA, "k" * 200)
     first = await desk.commit_one(desk.plan(desk.guest(), once=key))

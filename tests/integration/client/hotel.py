@@ -161,10 +161,10 @@ class Counted(HttpTransport):
 
 @asynccontextmanager
 async def a_phone(
-    path: Path, url: str, token: str, *, pace: Pace = PATIENT
+    path: Path, url: str, token: str | AccessToken, *, pace: Pace = PATIENT
 ) -> AsyncGenerator[SyncClient]:
     """Open a phone's file against the server at `url`."""
-    transport = HttpTransport(url, always(token))
+    transport = HttpTransport(url, always(token) if isinstance(token, str) else token)
     try:
         async with await SyncClient.open(
             path, transport=transport, collections=HELD, pace=pace

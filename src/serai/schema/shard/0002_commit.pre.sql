@@ -117,8 +117,9 @@ BEGIN
             FROM unnest(w_org, w_kind, w_key, w_hash) WITH ORDINALITY AS u (org_id, kind, key, hash, w)
             CROSS JOIN LATERAL (
                 SELECT y.version, y.reply, y.body_hash FROM serai.reply y
-                -- A key counts for a day at least: the other days are not looked into.
-                WHERE y.org_id = u.org_id AND y.key = u.key AND y.created_on >= today - 1 AND y.created_on <= today
+                -- A key counts for a day at least, also after a clock that was a day ahead was put right: the other days
+                -- are not looked into.
+                WHERE y.org_id = u.org_id AND y.key = u.key AND y.created_on >= today - 1 AND y.created_on <= today + 1
                 OFFSET 0
             ) p
             WHERE u.kind = 'k'
