@@ -87,6 +87,7 @@ class Runtime:
         self._recorder = recorder
         self._shards: dict[int, Shard] = {}
         self._opening: dict[int, asyncio.Lock] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def shard_for(self, org_id: int) -> Shard:
         """Return the organisation's home shard.
@@ -127,16 +128,28 @@ class Runtime:
             copies = Copies(replicas, self.vertical, self._recorder)
             guard = ShardGuard(ref.name, pool, partial(self._probe, ref))
             opened = Shard(ref, pool, store, coalescer, guard, copies)
-            if not self._fitness.knows(ref):
-                # New, or down when this process started.
-                guard.suspect()
-                await guard.ask()
+            try:
+                if not self._fitness.knows(ref):
+                    # New, or down when this process started.
+                    guard.suspect()
+                    await guard.ask()
+            except BaseException:
+                # Also if who asked for it is gone: nobody else knows of its connections.
+                await self._let_go(opened)
+                raise
             guard.start()
             self._shards[ref.id] = opened
         if known is not None:
             # The shard's address changed: what is in flight on the old one ends there.
-            await _closed(known)
+            await self._let_go(known)
         return opened
+
+    async def _let_go(self, shard: Shard) -> None:
+        """Close a shard, to the end also if nobody waits for that any more."""
+        closing = asyncio.create_task(_closed(shard))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.shield(closing)
 
     async def _probe(self, ref: ShardRef) -> None:
         """Ask the shard whether it serves, over a connection of its own."""
@@ -189,7 +202,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Finish writes in flight and close every connection."""
-        await asyncio.gather(*map(_closed, self._shards.values()))
+        await asyncio.gather(*map(_closed, self._shards.values()), *self._closing)
         await self.directory.close()
 
 
@@ -268,18 +281,6 @@ def load_vertical(name: str) -> Vertical:
     if not isinstance(found, Vertical):
         raise SettingsError(f"SERAI_VERTICAL={name} is not a serai.model.Vertical.")
     return found
-
-
-async def refresh_plans(shard: Shard, vertical: Vertical) -> None:
-    """Count the tables anew, which makes every connection plan its statements anew.
-
-    A connection plans the check of a foreign key once, and while a table is empty one index looks
-    as good as another: a wrong choice cost 0.2 ms instead of 3 us a row.
-    """
-    whole = [f"{vertical.name}.{c.name}" for c in vertical.collections if c.month_of is None]
-    async with shard.pool.connection() as connection:
-        # SQL here: names come from the checked declaration, and ANALYZE takes no parameters
-        await connection.execute(f"ANALYZE {', '.join([*whole, 'serai.row', 'serai.tombstone'])}")
 
 
 class SystemActor:

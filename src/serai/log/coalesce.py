@@ -20,7 +20,6 @@ from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from time import perf_counter
 from typing import assert_never
 from uuid import UUID
@@ -38,7 +37,7 @@ from serai.core.limits import (
 from serai.log.admit import admit, device_of
 from serai.log.decide import NeedRows, decide, denied, plan_denial, plan_refusal
 from serai.log.denials import RECORDED, Denials
-from serai.log.departures import Departed, instead, judged, nothing_left
+from serai.log.departures import Departed, each_instead, instead, late, nothing_left
 from serai.log.freezes import Freezes
 from serai.log.intent import WriteAnswer, WriteIntent
 from serai.log.replies import lost_reply, refusal_again_reply, with_version
@@ -342,6 +341,7 @@ class Coalescer:
         """
         rows: dict[RowKey, StoredRow | None] = {}
         planned: dict[int, tuple[Waiting, PlannedWrite]] = {}
+        refused: list[tuple[Waiting, SeraiError]] = []
         undecided = list(enumerate(batch))
         one_org = len({waiting.intent.org_id for waiting in batch}) == 1
         now = self._clock.now()
@@ -360,43 +360,48 @@ class Coalescer:
                     else:
                         needed.update(dict.fromkeys(need.keys))
                 except SeraiError as error:
-                    await self._refuse(waiting, error, rows)
+                    refused.append((waiting, error))
                 except Exception as error:  # noqa: BLE001 - a rule that fails fails its own write only
                     waiting.fail(error)
                 else:
-                    if not plan.ops:
-                        decide_again = partial(self._decide_one, waiting, rows, now)
-                        plan = await judged(self.departed, waiting, plan, decide_again)
                     planned[number] = (waiting, plan)
             if needed:
                 keys = list(needed)
                 rows.update(zip(keys, await self._store.read(keys), strict=True))
             undecided = again
+        await self._refuse_all(refused, rows)
+        for n in await late(self.departed, planned):
+            planned[n] = (planned[n][0], self._decide_one(planned[n][0], rows, now))
         return [planned[number] for number in sorted(planned)]
 
-    async def _refuse(
-        self, waiting: Waiting, error: SeraiError, rows: Mapping[RowKey, StoredRow | None]
+    async def _refuse_all(
+        self,
+        refused: Sequence[tuple[Waiting, SeraiError]],
+        rows: Mapping[RowKey, StoredRow | None],
     ) -> None:
-        """Refuse a write, unless it is the repetition of one that was applied: that one gets its
-        first answer.
-        """
+        """Refuse writes, but for repetitions of such as were applied: they get the first answer."""
+        new = [(w, error) for w, e in refused if (error := await self._unless_done(w, e))]
+        errors = await each_instead(self.departed, [(w.intent, error) for w, error in new])
+        for (waiting, _), error in zip(new, errors, strict=True):
+            intent = waiting.intent
+            wish = intent.rows[0]
+            row = rows.get((intent.org_id, wish.collection.number, wish.id))
+            self._deny(intent, error, None if row is None else row.scope)
+            waiting.fail(error)
+
+    async def _unless_done(self, waiting: Waiting, error: SeraiError) -> SeraiError | None:
+        """Return why a write is refused; None if it was applied before, and is answered so."""
         once = waiting.intent.once
         if isinstance(once, IdempotencyKey):
-            earlier = await self._store.replayed(
-                waiting.intent.org_id, once, waiting.intent.body_hash
-            )
+            intent = waiting.intent
+            earlier = await self._store.replayed(intent.org_id, once, intent.body_hash)
             if earlier is not None and earlier.reply is not None:
                 if earlier.same_body:
                     text = with_version(earlier.reply, earlier.version)
                     waiting.settle(WriteAnswer(earlier.version, text, replayed=True))
-                    return
-                error = SeraiError(Code.KEY_REUSED)
-        intent = waiting.intent
-        error = await instead(self.departed, intent, error)
-        wish = intent.rows[0]
-        row = rows.get((intent.org_id, wish.collection.number, wish.id))
-        self._deny(intent, error, None if row is None else row.scope)
-        waiting.fail(error)
+                    return None
+                return SeraiError(Code.KEY_REUSED)
+        return error
 
     def _deny(self, intent: WriteIntent, error: SeraiError, scope: UUID | None) -> None:
         """Record that a request was refused. An import reports its own lines."""

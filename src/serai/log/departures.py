@@ -2,13 +2,13 @@
 
 Owns how they are told from other writes that find nothing: by the row, which left with the
 property, or by the property that they name. Promises that such a write is refused by that name,
-whatever else there would be to say, and that a write which succeeds is not looked at. Never changes
-anything.
+whatever else there would be to say, that a write which succeeds is not looked at, and that those of
+a batch are looked into by two statements. Never changes anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -21,55 +21,88 @@ from serai.shard.pools import PinnedPool
 from serai.shard.queries import load_queries
 
 _SQL: Final = load_queries("serai.log", "departures.sql")
-Departed = Callable[[int, int, UUID, list[UUID]], Awaitable[bool]]
-"""(organisation, collection, row, properties named) -> whether it left with its property."""
+Asked = tuple[int, int, UUID, list[UUID]]
+"""(organisation, collection, row, properties named)."""
+Departed = Callable[[Sequence[Asked]], Awaitable[Collection[int]]]
+"""-> places of those that left with their property."""
 _LOOKED_INTO: Final = frozenset(
     {Code.NOT_FOUND, Code.FORBIDDEN, Code.RULE, Code.REFERENCE_MISSING, Code.ROW_GONE}
 )
 """What a write meets where its property has gone."""
 
 
-async def nothing_left(org_id: int, collection: int, row_id: UUID, named: list[UUID]) -> bool:  # noqa: ARG001 - the form
+async def nothing_left(asked: Sequence[Asked]) -> Collection[int]:  # noqa: ARG001 - the form
     """Say that nothing ever left: for stores that know no transfers."""
-    return False
+    return ()
 
 
 def departed_of(pool: PinnedPool) -> Departed:
-    """Return who asks a shard."""
+    """Return who asks a shard: one statement, however many are asked for."""
 
-    async def departed(org_id: int, collection: int, row_id: UUID, named: list[UUID]) -> bool:
+    async def departed(asked: Sequence[Asked]) -> Collection[int]:
+        # Those of one row stand one after the other: what a row names is one field or two.
+        flat = [
+            (place, org_id, collection, row_id, scope)
+            for place, (org_id, collection, row_id, named) in enumerate(asked)
+            for scope in (named or [None])
+        ]
+        columns = [list(column) for column in zip(*flat, strict=True)]
         async with pool.connection() as connection:
-            found = await connection.fetchrow(_SQL["departed"], org_id, collection, row_id, named)
-        return found is not None
+            found = await connection.fetch(_SQL["departed"], *columns)
+        return {r["place"] for r in found}
 
     return departed
 
 
 async def instead(departed: Departed, intent: WriteIntent, error: SeraiError) -> SeraiError:
     """Return what to say of a refused write: that its property has gone, if it has."""
-    if error.code in _LOOKED_INTO and await _left(departed, intent):
-        return SeraiError(Code.PROPERTY_TRANSFERRED)
-    return error
+    (found,) = await each_instead(departed, [(intent, error)])
+    return found
 
 
-async def judged(
-    departed: Departed, waiting: Waiting, plan: PlannedWrite, again: Callable[[], PlannedWrite]
-) -> PlannedWrite:
-    """Return what becomes of a write that changes nothing: if it is a mutation for a property that
-    has gone, `again` decides it as one that is refused.
+async def each_instead(
+    departed: Departed, refused: Sequence[tuple[WriteIntent, SeraiError]]
+) -> list[SeraiError]:
+    """Return what to say of refused writes, see `instead`; all are asked for at once."""
+    doubtful = [n for n, (_, error) in enumerate(refused) if error.code in _LOOKED_INTO]
+    left = await _left(departed, [refused[n][0] for n in doubtful])
+    gone = {n for n, has_left in zip(doubtful, left, strict=True) if has_left}
+    return [
+        SeraiError(Code.PROPERTY_TRANSFERRED) if n in gone else error
+        for n, (_, error) in enumerate(refused)
+    ]
+
+
+async def late(
+    departed: Departed, planned: Mapping[int, tuple[Waiting, PlannedWrite]]
+) -> list[int]:
+    """Return which mutations that would change nothing are meant for a property that has gone.
+    They are to be decided again, as refused.
     """
-    silent = type(plan.once) is MutationKey and waiting.refused_by is None
-    if not silent or not await _left(departed, waiting.intent):
-        return plan
-    waiting.refused_by = SeraiError(Code.PROPERTY_TRANSFERRED)
-    return again()
+    silent = [
+        n
+        for n, (waiting, plan) in planned.items()
+        if not plan.ops and type(plan.once) is MutationKey and waiting.refused_by is None
+    ]
+    left = await _left(departed, [planned[n][0].intent for n in silent])
+    found = [n for n, has_left in zip(silent, left, strict=True) if has_left]
+    for n in found:
+        planned[n][0].refused_by = SeraiError(Code.PROPERTY_TRANSFERRED)
+    return found
 
 
-async def _left(departed: Departed, intent: WriteIntent) -> bool:
-    for wish in intent.rows:
-        if await departed(intent.org_id, wish.collection.number, wish.id, _named(wish)):
-            return True
-    return False
+async def _left(departed: Departed, intents: Sequence[WriteIntent]) -> list[bool]:
+    """Return of each write whether one of its rows left, or a property that it names."""
+    asked: list[Asked] = []
+    of: list[int] = []
+    for number, intent in enumerate(intents):
+        for wish in intent.rows:
+            asked.append((intent.org_id, wish.collection.number, wish.id, _named(wish)))
+            of.append(number)
+    if not asked:
+        return [False] * len(intents)
+    gone = {of[place] for place in await departed(asked)}
+    return [number in gone for number in range(len(intents))]
 
 
 def _named(wish: RowIntent) -> list[UUID]:

@@ -1,16 +1,17 @@
 -- name: departed
--- The property by itself, or by the row that left with it.
-WITH me AS MATERIALIZED (SELECT set_config('serai.org', $1::bigint::text, true)::bigint AS org_id)
-SELECT d.scope
-FROM me
+-- The property by itself, or by the row that left with it. Of several organisations: the setting follows from row to row. $5: a
+-- property that is named, or null.
+SELECT DISTINCT k.place
+FROM unnest($1::integer[], $2::bigint[], $3::smallint[], $4::uuid[], $5::uuid[]) WITH ORDINALITY
+    AS k (place, org_id, collection, id, named, n)
+CROSS JOIN LATERAL (SELECT set_config('serai.org', k.org_id::text, true)::bigint AS org_id OFFSET 0) me
 LEFT JOIN LATERAL (
     SELECT t.left_with FROM serai.tombstone t
-    WHERE t.org_id = me.org_id AND t.collection = $2::smallint AND t.id = $3
+    WHERE t.org_id = me.org_id AND t.collection = k.collection AND t.id = k.id
     OFFSET 0
 ) t ON true
 CROSS JOIN LATERAL (
     SELECT x.scope FROM serai.departure x
-    WHERE x.org_id = me.org_id AND x.scope = ANY (array_append($4::uuid[], t.left_with))
+    WHERE x.org_id = me.org_id AND x.scope IN (k.named, t.left_with)
     OFFSET 0
-) d
-LIMIT 1;
+) d;

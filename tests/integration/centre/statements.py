@@ -155,7 +155,9 @@ SHARD: Final[dict[str, Arguments]] = {
     **{f"serai.readers.outlet/outlet.sql:{name}": given for name, given in _OUTLET.items()},
     **{f"serai.readers.move/move.sql:{name}": given for name, given in _MOVE_ON_A_SHARD.items()},
     **{f"serai.app.transfer/ends.sql:{name}": g for name, g in _TRANSFER_ON_A_SHARD.items()},
-    "serai.log/departures.sql:departed": (ORG, 6, ROW, [PLACE, USER]),
+    "serai.log/departures.sql:departed": (
+        *([0, 0, 1], [ORG, ORG, ORG], [6, 6, 5], [ROW, ROW, USER], [PLACE, USER, None]),
+    ),
     **RESTORE_ON_A_SHARD,
 }
 _MOVE: Final[dict[str, Arguments]] = {
