@@ -16,9 +16,8 @@ from serai.core.token import Position
 from serai.log.life_postgres import segment_page
 from serai.log.listing import list_statement
 from serai.log.pages import (
-    log_page_of,
-    log_page_statement,
     read_heads,
+    read_log_page,
     snapshot_page_of,
     stored_row,
 )
@@ -90,10 +89,9 @@ class PostgresCopyReads:
         self, org_id: int, after: int, *, scan: int, scopes: Sequence[UUID] | None, collections: int
     ) -> LogPage | None:
         """Return a page of the log, with the head of that snapshot."""
-        sql, arguments, limit = log_page_statement(org_id, after, scan, scopes, collections)
-        async with self._pool.connection() as connection:
-            records = await connection.fetch(sql, *arguments)
-        return log_page_of(records, limit)
+        return await read_log_page(
+            self._pool, org_id, after, scan=scan, scopes=scopes, collections=collections
+        )
 
     async def snapshot_page(
         self,

@@ -35,18 +35,28 @@ async def read_heads(pool: PinnedPool, org_ids: Sequence[int]) -> list[Head | No
     return [found.get(org_id) for org_id in org_ids]
 
 
-def log_page_statement(
-    org_id: int, after: int, scan: int, scopes: Sequence[UUID] | None, collections: int
-) -> tuple[str, list[object], int]:
-    """Return (SQL, arguments, limit): more than `scan` entries, so that one whole version always
-    fits.
+async def read_log_page(
+    pool: PinnedPool,
+    org_id: int,
+    after: int,
+    *,
+    scan: int,
+    scopes: Sequence[UUID] | None,
+    collections: int,
+) -> LogPage | None:
+    """Return the log after a version, with the head of that snapshot; None if the organisation is
+    not there. More than `scan` entries are looked at, so that one whole version always fits.
     """
     limit = scan + FOLD_ROWS_MAX
     visible = None if scopes is None else [ORG_SCOPE, *scopes]
-    return _SQL["log_page"], [org_id, after, limit, collections, visible], limit
+    async with pool.connection() as connection:
+        records = await connection.fetch(
+            _SQL["log_page"], org_id, after, limit, collections, visible
+        )
+    return _log_page_of(records, limit)
 
 
-def log_page_of(records: Sequence[Record], limit: int) -> LogPage | None:
+def _log_page_of(records: Sequence[Record], limit: int) -> LogPage | None:
     """Return the page, None if the organisation is not there."""
     if not records:
         return None
