@@ -110,39 +110,39 @@ class Runtime:
             known = self._shards.get(ref.id)
             if known is not None and known.ref == ref:
                 return known
-            least, most = self.settings.pool_min, self.settings.pool_max
-            opener = partial(connect_primary, ref.url)
-            pool = PinnedPool(ref.url, size_min=least, size_max=most, opener=opener)
-            pool.start()
-            store = PostgresStore(pool, self.vertical, self.clock)
-            coalescer = ListingCoalescer(
-                store,
-                self.vertical,
-                self.directory.pool,
-                clock=self.clock,
-                recorder=self._recorder,
-            )
-            coalescer.departed = departed_of(pool)
-            replicas = Replicas(pool, self.settings.pool_max)
-            replicas.follow(ref.replicas)
-            copies = Copies(replicas, self.vertical, self._recorder)
-            guard = ShardGuard(ref.name, pool, partial(self._probe, ref))
-            opened = Shard(ref, pool, store, coalescer, guard, copies)
+            opened = self._made(ref)
             try:
                 if not self._fitness.knows(ref):
                     # New, or down when this process started.
-                    guard.suspect()
-                    await guard.ask()
+                    opened.guard.suspect()
+                    await opened.guard.ask()
             except BaseException:
                 # Also if who asked for it is gone: nobody else knows of its connections.
                 await self._let_go(opened)
                 raise
-            guard.start()
+            opened.guard.start()
             self._shards[ref.id] = opened
         if known is not None:
             # The shard's address changed: what is in flight on the old one ends there.
             await self._let_go(known)
         return opened
+
+    def _made(self, ref: ShardRef) -> Shard:
+        """Return the parts of a shard; its connections are being opened."""
+        least, most = self.settings.pool_min, self.settings.pool_max
+        opener = partial(connect_primary, ref.url)
+        pool = PinnedPool(ref.url, size_min=least, size_max=most, opener=opener)
+        pool.start()
+        store = PostgresStore(pool, self.vertical, self.clock)
+        coalescer = ListingCoalescer(
+            store, self.vertical, self.directory.pool, clock=self.clock, recorder=self._recorder
+        )
+        coalescer.departed = departed_of(pool)
+        replicas = Replicas(pool, self.settings.pool_max)
+        replicas.follow(ref.replicas)
+        copies = Copies(replicas, self.vertical, self._recorder)
+        guard = ShardGuard(ref.name, pool, partial(self._probe, ref))
+        return Shard(ref, pool, store, coalescer, guard, copies)
 
     async def _let_go(self, shard: Shard) -> None:
         """Close a shard, to the end also if nobody waits for that any more."""
