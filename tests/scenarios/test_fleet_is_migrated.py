@@ -83,7 +83,7 @@ async def test_old_and_new_code_serve_side_by_side_between_pre_and_post_and_old_
         old, new = releases(tmp_path, fleet)
         refused = await new.typed("serve")
         assert refused.status == 1
-        assert "Run the migrations of this release with phase 'pre'" in refused.err
+        assert "Type `serai migrate --phase pre` of this release" in refused.err
         first, second = fleet.houses
         async with (
             # Two devices of one organisation: in the middle one is served by each release.
