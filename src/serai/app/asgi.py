@@ -18,15 +18,13 @@ from typing import Any, Final
 from serai import __version__
 from serai.app.collector import rare_collections
 from serai.app.ending import keep_moves
+from serai.app.identity import open_identity
 from serai.app.keeping import keep_logs
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.settings import Settings, SettingsError
 from serai.app.telemetry import Telemetry
 from serai.app.told_identity import ToldIdentity
 from serai.core.errors import SeraiError
-from serai.gate.grants import GrantSource
-from serai.gate.issuers import parse_issuers
-from serai.gate.service import IdentityService, IdentitySettings
 from serai.http import HttpServices, HttpSettings, create_app
 from serai.log.copies import Copies
 from serai.schema.errors import SchemaError
@@ -122,28 +120,13 @@ async def http_app(runtime: Runtime, recorder: Recorder = SILENT) -> AsyncGenera
     async def copies(org_id: int) -> Copies:
         return (await runtime.shard_for(org_id)).copies
 
-    async def grants(org_id: int) -> GrantSource:
-        runtime.directory.resolve(org_id)
-        return runtime.homes
-
     async def ready() -> bool:
         # Not whether the directory answers: if all processes were taken out for that, nobody would
         # serve the organisations that they know.
         shards = runtime.shards
         return not shards or any(shard.guard.breaker.passes for shard in shards)
 
-    identity = await IdentityService.open(
-        connections=runtime.directory.pool,
-        stores=grants,
-        vertical=runtime.vertical,
-        settings=IdentitySettings(
-            issuer=settings.issuer,
-            audience=settings.issuer,
-            issuers=parse_issuers(settings.oidc_issuers),
-            create_users=settings.oidc_create_users,
-        ),
-        clock=runtime.clock,
-    )
+    identity = await open_identity(runtime)
     try:
         yield create_app(
             HttpServices(

@@ -20,7 +20,8 @@ from serai.app.collector import rare_collections
 from serai.app.import_file import Lines, NotImportable, measure, private_copy, text_of
 from serai.app.organisations import insert_missing
 from serai.app.partitions import ensure_months, ensure_partitions
-from serai.app.runtime import Runtime, Shard, SystemActor
+from serai.app.runtime import Runtime, Shard
+from serai.app.system_actor import SystemActor
 from serai.core.errors import Code, SeraiError
 from serai.core.limits import BULK_ROWS_MAX, WRITE_ROWS_MAX
 from serai.log.coalesce import Coalescer

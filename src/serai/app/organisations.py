@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterable
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from serai.app.runtime import Runtime, Shard, SystemActor
+from serai.app.runtime import Runtime, Shard
+from serai.app.system_actor import SystemActor
 from serai.core.errors import Code, SeraiError
 from serai.gate import people
 from serai.log.intent import RowIntent, WriteIntent

@@ -19,10 +19,11 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from serai.app.operator import operator
-from serai.app.runtime import SystemActor, load_vertical
+from serai.app.runtime import load_vertical
 from serai.app.settings import Settings
 from serai.app.shard_facts import ShardError, fleet_directory
 from serai.app.shards import shard_named
+from serai.app.system_actor import SystemActor
 from serai.app.whereabouts import home_of
 from serai.core.clock import SystemClock, timestamp_text
 from serai.core.errors import Code, SeraiError

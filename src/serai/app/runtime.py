@@ -15,8 +15,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
-from uuid import UUID
 
+from serai.app.doorbells import open_bell
 from serai.app.fitness import Fitness
 from serai.app.homes import Homes
 from serai.app.listing import ListingCoalescer
@@ -85,6 +85,7 @@ class Runtime:
         self.sealer = sealer
         self.clock = clock
         self._recorder = recorder
+        self._bell = open_bell(settings.doorbell_url)
         self._shards: dict[int, Shard] = {}
         self._opening: dict[int, asyncio.Lock] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -138,6 +139,7 @@ class Runtime:
             store, self.vertical, self.directory.pool, clock=self.clock, recorder=self._recorder
         )
         coalescer.departed = departed_of(pool)
+        coalescer.rings = None if self._bell is None else self._bell.ring
         replicas = Replicas(pool, self.settings.pool_max)
         replicas.follow(ref.replicas)
         copies = Copies(replicas, self.vertical, self._recorder)
@@ -204,6 +206,8 @@ class Runtime:
         """Finish writes in flight and close every connection."""
         await asyncio.gather(*map(_closed, self._shards.values()), *self._closing)
         await self.directory.close()
+        if self._bell is not None:
+            await self._bell.close()
 
 
 async def _closed(shard: Shard) -> None:
@@ -281,20 +285,3 @@ def load_vertical(name: str) -> Vertical:
     if not isinstance(found, Vertical):
         raise SettingsError(f"SERAI_VERTICAL={name} is not a serai.model.Vertical.")
     return found
-
-
-class SystemActor:
-    """Serai itself: sets up organisations and imports. It may do what the owner may."""
-
-    def __init__(self, vertical: Vertical) -> None:
-        """Keep the owner's role."""
-        self._roles = frozenset({vertical.owner_role})
-        self.user_id: Final = UUID("00000000-0000-7000-8000-000000000001")
-
-    def may(self, collection: str, action: str, scope: UUID) -> bool:  # noqa: ARG002 - the form of an actor
-        """Everything."""
-        return True
-
-    def roles(self, scope: UUID) -> frozenset[str]:  # noqa: ARG002 - the form of an actor
-        """Return the owner's role."""
-        return self._roles

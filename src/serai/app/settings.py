@@ -114,6 +114,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             le=256,
         ),
     ] = 16
+    doorbell_url: Annotated[
+        str,
+        Meta(
+            description="Where processes tell `serai live` of new versions: local:///run/serai is "
+            "a folder of this machine. Empty: `serai live` looks by itself, once a second."
+        ),
+    ] = ""
+    live_host: Annotated[
+        str, Meta(description="Address on which `serai live` listens.", min_length=1)
+    ] = "127.0.0.1"
+    live_port: Annotated[int, Meta(description="Port of `serai live`.", ge=1, le=65535)] = 8644
+    live_tables: Annotated[
+        int, Meta(description="Processes of `serai live` that hold sockets.", ge=1, le=256)
+    ] = 1
     log_level: Annotated[
         str, Meta(description="How much is logged: error, warning, info or debug.")
     ] = "info"

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from serai.app.runtime import SystemActor
+from serai.app.system_actor import SystemActor
 from serai.core.ids import uuid7
 from serai.log.intent import RowIntent, WriteIntent
 from serai.model import Row, Vertical

@@ -17,8 +17,9 @@ import psycopg
 
 from serai.app.fleet import prepare_fleet
 from serai.app.partitions import ensure_partitions
-from serai.app.runtime import Runtime, SystemActor, open_runtime
+from serai.app.runtime import Runtime, open_runtime
 from serai.app.settings import Settings
+from serai.app.system_actor import SystemActor
 from serai.bench.rows import Rows
 from serai.core.ids import uuid7
 from serai.embedded.postgres import EmbeddedPostgres, EmbeddedPostgresSettings

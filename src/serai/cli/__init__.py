@@ -1,5 +1,5 @@
-"""The command line: `serai dev | serve | migrate | shard | org | user | report | outlet | keys |
-import | doctor | demo | bench | settings | reference`.
+"""The command line: `serai dev | serve | live | watch | migrate | shard | org | user | report |
+outlet | keys | import | doctor | demo | bench | settings | reference`.
 
 Owns how people start Serai and what they read. Promises that every command has `--json` where it
 reports something, says what to do when it fails, and ends with a status that tells. Never holds
@@ -30,6 +30,10 @@ app.command(
 )
 app.command(
     "serai.cli.serve:serve", name="serve", help="Serve the API over a directory that exists."
+)
+app.command("serai.cli.live:live", name="live", help="Push changes to open sockets as they commit.")
+app.command(
+    "serai.cli.watch:watch", name="watch", help="Print an organisation's changes as they commit."
 )
 app.command(
     "serai.cli.fleet:migrate",

@@ -88,6 +88,28 @@ class Identity:
         grant = Grant.from_memberships(self._vertical, 0, ())
         return Caller(claims.org, claims.sub, grant, self._vertical, device_id=claims.sid)
 
+    async def resolve_lasting(self, authorization: str | None) -> tuple[Caller, int | None]:
+        """Return the caller for a connection that stays open, and the second since 1970 at which
+        its access token expires; None for an API key.
+
+        Raises:
+            SeraiError: as `resolve`.
+        """
+        caller = await self.resolve(authorization)
+        if caller.machine:
+            return caller, None
+        return caller, self._tokens.verify(_credential(authorization)).exp
+
+    async def ended(self) -> frozenset[UUID]:
+        """Return the sessions that have ended lately: signed out, revoked, taken over. For those
+        whose connections stay open, which ask every few seconds.
+
+        Raises:
+            SeraiError: `unavailable` if the directory was never read.
+        """
+        self._tokens.use(await self._mirror.fresh())
+        return self._mirror.ended
+
     async def _session(self, token: str) -> AccessClaims:
         self._tokens.use(await self._mirror.fresh())
         claims = self._tokens.verify(token)

@@ -96,6 +96,11 @@ class DirectoryMirror:
         """Tell whether the session was signed out, revoked, or taken over."""
         return session_id in self._ended
 
+    @property
+    def ended(self) -> frozenset[UUID]:
+        """Sessions that have ended since the last token that may still be used was issued."""
+        return frozenset(self._ended)
+
     def end(self, session_id: UUID) -> None:
         """Note a session that this process has just ended."""
         self._ended[session_id] = self._clock.now()

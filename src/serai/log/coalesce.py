@@ -43,6 +43,7 @@ from serai.log.intent import WriteAnswer, WriteIntent
 from serai.log.replies import lost_reply, refusal_again_reply, with_version
 from serai.log.waiting import Waiting, not_judged
 from serai.model import Vertical
+from serai.ports.doorbell import Heard
 from serai.ports.store import (
     Committed,
     Failed,
@@ -88,6 +89,7 @@ class Coalescer:
 
     Attributes:
         departed: tells what left with a property that was handed over; set by who knows.
+        rings: is told (organisation, epoch, version) after each commit; set by who has a doorbell.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Coalescer:
     ) -> None:
         """Start with an empty queue; nothing runs before the first write."""
         self.departed: Departed = nothing_left
+        self.rings: Heard | None = None
         self._store = store
         self._vertical = vertical
         self._clock = clock or SystemClock()
@@ -277,6 +280,8 @@ class Coalescer:
         for (waiting, plan), outcome in zip(admitted, outcomes, strict=True):
             if isinstance(outcome, Committed):
                 waiting.committed(plan, outcome.version)
+                if self.rings is not None:
+                    self.rings(plan.org_id, self._epochs.get(plan.org_id, 0), outcome.version)
                 continue
             device = device_of(plan)
             if isinstance(outcome, Replayed) and device is not None and not outcome.same_body:

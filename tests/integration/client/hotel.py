@@ -26,9 +26,11 @@ from serai.app.people import ensure_user, new_password_for
 from serai.app.runtime import Runtime, open_runtime
 from serai.app.serving import served
 from serai.app.settings import Settings
+from serai.app.system_actor import SystemActor
 from serai.client import AccessToken, HttpTransport, Pace, SyncClient
 from serai.core.ids import uuid7
 from serai.embedded.ports import free_port
+from serai.log.intent import RowIntent, WriteIntent
 
 HELD = ("properties", "guests", "stays")
 NUMBERS = {"properties": 1, "guests": 5, "stays": 6}
@@ -87,6 +89,16 @@ class Hotel:
         )
         return ids
 
+    async def rename(self, row_id: str, name: str, **more: str) -> None:
+        """Let the office change a guest, past the API."""
+        shard = await self.runtime.shard_for(self.org_id)
+        wish = RowIntent(
+            self.runtime.vertical.by_name["guests"], "update", UUID(row_id), {"name": name, **more}
+        )
+        actor = SystemActor(self.runtime.vertical)
+        digest = secrets.token_bytes(32)
+        await shard.coalescer.submit(WriteIntent(self.org_id, actor, (wish,), None, digest))
+
     def rows(self) -> Rows:
         """Return the rows that the server holds, of the collections that the phones keep."""
         names = {number: name for name, number in NUMBERS.items()}
@@ -116,10 +128,18 @@ class Hotel:
 
 
 @asynccontextmanager
-async def a_hotel(directory_url: str, shard_url: str, key: str) -> AsyncGenerator[Hotel]:
+async def a_hotel(
+    directory_url: str, shard_url: str, key: str, *, doorbell: str = ""
+) -> AsyncGenerator[Hotel]:
     """Make an organisation with a house and an owner, and serve it."""
-    port = free_port()
-    settings = Settings(directory_url=directory_url, port=port, pool_min=2, pool_max=8)
+    settings = Settings(
+        directory_url=directory_url,
+        port=free_port(),
+        live_port=free_port(),
+        doorbell_url=doorbell,
+        pool_min=2,
+        pool_max=8,
+    )
     async with open_runtime(settings, as_owner=True) as runtime:
         email = f"{key}@example.com"
         owner = await ensure_user(runtime, email)

@@ -63,8 +63,10 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         "NO_PROXY": "127.0.0.1",
         "SERAI_PORT": port,
     }
-    # Further servers of a page: of a provider, a second Serai, and NATS.
-    ports = {"8642": port, **{each: str(free_port()) for each in ("8643", "9431", "4222")}}
+    # Further servers of a page: of a provider, a second Serai, NATS, and the live gateway.
+    further = ("8643", "9431", "4222", "8644")
+    ports = {"8642": port, **{each: str(free_port()) for each in further}}
+    environment["SERAI_LIVE_PORT"] = ports["8644"]
     someone = Reader(folder, environment, ports)
     yield someone
     someone.close()

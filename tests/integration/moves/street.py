@@ -20,7 +20,8 @@ import psycopg
 from integration.http.house import ORDER, new_row
 from serai.app.move_run import MoveOptions, MoveReport
 from serai.app.moving import Order, move_organisations
-from serai.app.runtime import Runtime, SystemActor
+from serai.app.runtime import Runtime
+from serai.app.system_actor import SystemActor
 from serai.core.ids import uuid7
 from serai.gate.caller import Caller, Grant
 from serai.log.intent import RowIntent, WriteAnswer, WriteIntent
