@@ -42,6 +42,7 @@ class World(MemoryStore):
     def __init__(self) -> None:
         super().__init__(HOUSE)
         self.past: dict[int, Rows] = {0: {}}
+        self.written: dict[int, dict[Key, int]] = {0: {}}
         self.scan: int | None = None
         self.meanwhile: list[Callable[[], Awaitable[None]]] = []
 
@@ -81,6 +82,7 @@ class World(MemoryStore):
     def remember(self) -> None:
         org = self.organisations[ORG]
         self.past[org.head.version] = {k: (r.scope, r.doc) for k, r in org.rows.items()}
+        self.written[org.head.version] = {k: r.version for k, r in org.rows.items()}
 
 
 async def world() -> World:
@@ -167,20 +169,22 @@ class Device:
     def check(self) -> None:
         """Compare with the version that the token names (I1, I6, I8, I9).
 
-        A row of a fill that changed after that version and before the fill may be missing: its log
-        entry comes. In channels that were whole before the fill there is no such excuse.
+        A row of a fill that changed after that version and before the fill may be missing, also if
+        it has the old values again: its log entry comes. In channels that were whole before the
+        fill there is no such excuse.
         """
         token = self.opened()
         sent = [c for part in self.pages[-1].collections for c in part.changes]
         assert all(c.version <= token.position.version for c in sent), "ahead of its token"
         then = self.store.past[token.position.version]
-        now = {k: (r.scope, r.doc) for k, r in self.store.organisations[ORG].rows.items()}
+        before = self.store.written[token.position.version]
+        now = self.store.organisations[ORG].rows
         excused = {
             key
             for key in {*then, *now}
-            if then.get(key) != now.get(key)
+            if before.get(key) != (now[key].version if key in now else None)
             and token.position.version < self.filled_at
-            and not contains(self.whole, (then.get(key) or now[key])[0], key[0])
+            and not contains(self.whole, then[key][0] if key in then else now[key].scope, key[0])
         }
         expected = {
             (number, each): (scope, doc)

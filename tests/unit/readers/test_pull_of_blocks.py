@@ -10,7 +10,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serai.log.keeper import Keeper, packed
@@ -65,7 +65,12 @@ async def lived_and_kept(history: list[tuple[Any, ...]], names: tuple[str, ...] 
     return store, device
 
 
+BACK_AGAIN = [("meanwhile", 1), ("meanwhile", 13), ("stay", 0, 0), ("meanwhile", 1)]
+"""A row changes and changes back while it is filled."""
+
+
 @settings(max_examples=200)
+@example([*BACK_AGAIN, ("batch", 2), ("scan", 1), ("prune",)], NAMES)
 @given(
     st.lists(st.one_of(steps, kept, kept), max_size=30),
     st.sampled_from([NAMES, ("stays",), ("properties", "signs")]),
