@@ -18,7 +18,6 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
 from typing import assert_never
@@ -41,7 +40,7 @@ from serai.log.departures import Departed, each_instead, instead, late, nothing_
 from serai.log.freezes import Freezes
 from serai.log.intent import WriteAnswer, WriteIntent
 from serai.log.replies import lost_reply, refusal_again_reply, with_version
-from serai.log.waiting import Waiting, not_judged
+from serai.log.waiting import Queue, Waiting, not_judged
 from serai.model import Vertical
 from serai.ports.doorbell import Heard
 from serai.ports.store import (
@@ -62,17 +61,6 @@ from serai.ports.store import (
 from serai.telemetry.recorder import SILENT, Recorder
 
 _EPOCHS_KEPT_MAX = 1_000_000
-
-
-@dataclass(slots=True)
-class _Organisation:
-    """The waiting writes of one organisation; `busy` while a transaction of it is in flight, or
-    while they are `held` because it is frozen.
-    """
-
-    waiting: deque[Waiting] = field(default_factory=deque[Waiting])
-    busy: bool = False
-    held: bool = False
 
 
 class Coalescer:
@@ -114,7 +102,7 @@ class Coalescer:
         self._crowd = crowd
         self._patience: asyncio.TimerHandle | None = None
         self._recorder = recorder
-        self._organisations: dict[int, _Organisation] = {}
+        self._organisations: dict[int, Queue] = {}
         self._ready: deque[int] = deque()
         self._queued = 0
         self._epochs: dict[int, int] = {}
@@ -148,7 +136,7 @@ class Coalescer:
 
         organisation = self._organisations.get(intent.org_id)
         if organisation is None:
-            organisation = self._organisations[intent.org_id] = _Organisation()
+            organisation = self._organisations[intent.org_id] = Queue()
         organisation.waiting.append(waiting)
         self._queued += 1
         if len(organisation.waiting) == 1 and not organisation.busy:
@@ -236,7 +224,7 @@ class Coalescer:
             if not organisation.held:
                 self._release(org_id, organisation)
 
-    def _release(self, org_id: int, organisation: _Organisation) -> None:
+    def _release(self, org_id: int, organisation: Queue) -> None:
         organisation.busy = organisation.held = False
         if organisation.waiting:
             self._ready.append(org_id)

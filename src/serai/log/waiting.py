@@ -6,6 +6,7 @@ Owns the answer: it is given once, however many try. Never decides which.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -94,3 +95,14 @@ def not_judged(
     if first.error is not None:
         waiting.fail(first.error)
     return True
+
+
+@dataclass(slots=True)
+class Queue:
+    """The waiting writes of one organisation; `busy` while a transaction of it is in flight, or
+    while they are `held` because it is frozen.
+    """
+
+    waiting: deque[Waiting] = field(default_factory=deque[Waiting])
+    busy: bool = False
+    held: bool = False
