@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from serai.readers.move import Places, Records
-from serai.readers.move.link import connect
+from serai.readers.move.ends import End
+from serai.readers.move.link import Conn, connect
 from serai.shard.placement import ShardRef
 
 T = TypeVar("T")
@@ -57,6 +58,17 @@ class ThreadHands:
             with self._lock:
                 self._closing.callback(conn.close)
         yield Records(conn)
+
+    @contextlib.contextmanager
+    def server(self, url: str) -> Generator[End]:
+        """Yield one server of a shard, over this thread's connection."""
+        known: dict[str, Conn] = self._local.__dict__.setdefault("servers", {})
+        conn = known.get(url)
+        if conn is None or conn.closed:
+            conn = known[url] = connect(url)
+            with self._lock:
+                self._closing.callback(conn.close)
+        yield End(conn)
 
     def places(self, source: int, target: int) -> Places:
         """Return this thread's way to two shards."""

@@ -2,7 +2,8 @@
 
 Owns the order in which they are ended. Promises that a move which cannot be ended now holds up no
 other one: a batch is halved until the organisation that it fails on is alone, and a shard that does
-not answer is asked once. Never begins a move.
+not answer is asked once; and that an old copy goes only when every server of the new home has the
+organisation, so that no promotion can lose it. Never begins a move.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from serai.readers.move import Claim, LostTurn
+from serai.readers.move import Claim, LostTurn, OldCopy, Unmovable
 
 if TYPE_CHECKING:
     from serai.app.move_run import MoveRun
@@ -39,16 +41,19 @@ class Leftovers:
         self._run = run
         self._away: set[tuple[int, int]] = set()
 
-    async def end(self, *, batches: int | None = None) -> dict[int, list[int]]:
+    async def end(
+        self, *, batches: int | None = None, orgs: Sequence[int] | None = None
+    ) -> dict[int, list[int]]:
         """End moves whose mover is gone; return target -> organisations that were to go there.
 
         Args:
             batches: of moves that are taken over at most; None for all there are.
+            orgs: of these alone.
         """
         undone: dict[int, list[int]] = {}
         while batches is None or batches > 0:
             batches = None if batches is None else batches - 1
-            waiting = deque(await self._run.call(self._take_over))
+            waiting = deque(await self._run.call(self._take_over, orgs))
             if not waiting:
                 break
 
@@ -73,18 +78,25 @@ class Leftovers:
         """
         run = self._run
         await asyncio.sleep(run.options.grace_seconds if run.report.moved else 0)
-        without: set[int] = set()
+        away: set[int] = set()
+        unsafe: set[int] = set()
+        silent: set[str] = set()
         while batches is None or batches > 0:
             batches = None if batches is None else batches - 1
-            claims = await run.call(self._to_sweep, sorted(without))
-            if not claims:
+            copies = await run.call(self._to_sweep, sorted(away), sorted(unsafe))
+            if not copies:
                 break
-            for claim in claims:
-                if await run.call(self._sweep, claim):
-                    run.report.swept += len(claim.orgs)
+            for copy in copies:
+                spare = await run.call(self._spare, copy, silent)
+                if len(spare) < len(copy.claim.orgs):
+                    unsafe.add(copy.home)
+                if not spare or copy.claim.source in away:
+                    continue
+                if await run.call(self._sweep, replace(copy.claim, orgs=spare)):
+                    run.report.swept += len(spare)
                     run.progress(run.report)
                 else:
-                    without.add(claim.source)
+                    away.add(copy.claim.source)
 
     # ------------------------------------------------------------ in threads
 
@@ -101,8 +113,8 @@ class Leftovers:
         except LostTurn:
             # Somebody else ends it.
             return None, ()
-        except psycopg.Error as error:
-            if is_gone(error):
+        except (Unmovable, psycopg.Error) as error:
+            if isinstance(error, psycopg.Error) and is_gone(error):
                 self._away.add(ends)
             elif len(claim.orgs) > 1:
                 return None, self._halves(claim)
@@ -146,13 +158,36 @@ class Leftovers:
             return False
         return True
 
-    def _take_over(self) -> list[Claim]:
+    def _take_over(self, orgs: Sequence[int] | None) -> list[Claim]:
         with self._run.records() as records:
-            return records.take_over()
+            return records.take_over(orgs)
 
-    def _to_sweep(self, without: Sequence[int]) -> list[Claim]:
+    def _to_sweep(self, away: Sequence[int], unsafe: Sequence[int]) -> list[OldCopy]:
         with self._run.records() as records:
-            return records.to_sweep(self._run.options.grace_seconds, without)
+            grace = self._run.options.grace_seconds
+            return records.to_sweep(grace, away=away, unsafe=unsafe)
+
+    def _spare(self, copy: OldCopy, silent: set[str]) -> tuple[int, ...]:
+        """Return those whose old copy is not needed any more: every server that may be their home's
+        primary one day has them. `silent`: servers that do not answer, asked once.
+        """
+        spare = {*copy.claim.orgs}
+        if not silent.isdisjoint(copy.servers):
+            return ()
+        for url in copy.servers:
+            try:
+                with self._run.server(url) as server:
+                    spare &= server.open_since(sorted(spare), copy.since)
+            except psycopg.Error as error:
+                silent.add(url)
+                _log.warning(
+                    "old copies of organisations that live on shard %s stay until each of its "
+                    "servers has them, and one does not answer: %s",
+                    copy.home,
+                    error,
+                )
+                return ()
+        return tuple(sorted(spare))
 
 
 async def in_turn(work: Callable[[], Coroutine[Any, Any, None]], workers: int) -> None:

@@ -20,7 +20,7 @@ import psycopg
 
 from serai.app.move_leftovers import SWEEP_GRACE_SECONDS, Leftovers, in_turn
 from serai.readers.move import Claim, LostTurn, Mover, MoveStats, Unmovable
-from serai.readers.move.ports import MoveReach, MoveRecords
+from serai.readers.move.ports import MoveEnd, MoveReach, MoveRecords
 from serai.readers.move.records import LEASE_SECONDS
 from serai.shard.placement import ShardRef
 
@@ -224,6 +224,10 @@ class MoveRun:
     def records(self) -> contextlib.AbstractContextManager[MoveRecords]:
         """Lend this hand's way to the record of moves."""
         return self._hands.records()
+
+    def server(self, url: str) -> contextlib.AbstractContextManager[MoveEnd]:
+        """Lend a way to one server of a shard."""
+        return self._hands.server(url)
 
     def mover(self, source: int, target: int) -> Mover:
         """Return this hand's mover between the two shards."""

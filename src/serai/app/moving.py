@@ -21,6 +21,7 @@ from serai.app.settings import Settings
 from serai.app.shard_facts import ShardError, fleet_directory
 from serai.app.shards import shard_named
 from serai.core.errors import SeraiError
+from serai.readers.move import Records
 from serai.readers.move.link import connect, query
 from serai.shard.directory import Directory
 from serai.shard.placement import ShardRef
@@ -132,6 +133,16 @@ async def resume_moves(settings: Settings, order: Order) -> MoveReport:
     return run.report
 
 
+async def end_moves_of(settings: Settings, orgs: Sequence[int], order: Order) -> dict[int, str]:
+    """End moves of these organisations that nobody is at; return organisation -> why, of those that
+    have no end yet.
+    """
+    async with _run(settings, order) as (_, run):
+        await run.left.end(orgs=orgs)
+        left = await asyncio.to_thread(_under_way, settings, orgs)
+        return {org: run.report.stuck.get(org, "another process is at it") for org in left}
+
+
 async def end_left(settings: Settings, order: Order) -> MoveReport:
     """End moves that a dead mover left, one batch of them: finish those that had flipped and undo
     the others; then remove one batch of old copies.
@@ -170,6 +181,11 @@ def chosen(settings: Settings, share: Share, after: int) -> list[int]:
     with connect(settings.directory_url) as conn:
         given = {"shard": share.shard.id, "percent": share.percent, "after": after, "limit": _PAGE}
         return [row[0] for row in query(conn, "homed", **given)]
+
+
+def _under_way(settings: Settings, orgs: Sequence[int]) -> list[int]:
+    with connect(settings.directory_url) as conn:
+        return [org for org, *_ in Records(conn).under_way(orgs, limit=len(orgs))]
 
 
 def _emptiest(settings: Settings, leaving: ShardRef) -> int:

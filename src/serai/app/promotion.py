@@ -4,8 +4,9 @@ Owns the order of the steps: the old primary takes no more writes, the replica h
 had, it is promoted, and the directory names it. Promises that a shard is at one place at a time by
 the directory, that a run which was cut off is finished by the same again, and that versions are not
 used twice: where the end of the log may be lost, the epoch of every organisation of the shard rises
-before anybody writes, and moves from and to it are taken from their movers. Never guesses that an
-old primary is down: it looks, or is told.
+before anybody writes, moves from and to it are taken from their movers, and an organisation that
+had just moved in and is lost is opened again where a copy was kept, or told by name. Never guesses
+that an old primary is down: it looks, or is told.
 
 A replica that commits waited for (`synchronous_standby_names`) has all that was acknowledged, also
 when the old primary cannot be asked; only whoever set it up knows that, and says `synchronous`.
@@ -13,7 +14,6 @@ when the old primary cannot be asked; only whoever set it up knows that, and say
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -22,10 +22,11 @@ from typing import Final, Protocol
 
 import msgspec
 import psycopg
-from psycopg import sql
 
+from serai.app.moving import Order, end_moves_of
 from serai.app.operator import operator
-from serai.app.promotion_moves import settle_moves
+from serai.app.promotion_moves import Placed, Settled, raise_epochs, settle_moves
+from serai.app.promotion_servers import caught_up, fenced, promoted
 from serai.app.settings import Settings
 from serai.app.shard_facts import OPTIONS, ShardError, fleet_directory
 from serai.app.shards import shard_named
@@ -39,11 +40,20 @@ from serai.shard.queries import load_queries
 _SQL: Final = {
     name: text.encode() for name, text in load_queries("serai.app", "promotion.sql").items()
 }
-_POLL_SECONDS: Final = 0.05
-_PROMOTE_SECONDS: Final = 60
-CATCH_UP_SECONDS_MAX: Final = 30.0
-EPOCH_ROWS: Final = 10_000
-"""Organisations whose epoch rises in one transaction."""
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """An organisation that should live on the shard, and that the replica does not have.
+
+    Attributes:
+        shard: where a copy was kept, None if nowhere.
+        waits: why that is not open yet, None if it is.
+    """
+
+    org_id: int
+    key: str
+    shard: str | None
+    waits: str | None = None
 
 
 class Promoted(msgspec.Struct, frozen=True):
@@ -54,6 +64,8 @@ class Promoted(msgspec.Struct, frozen=True):
         epochs: organisations whose epoch rose; 0 where nothing can be lost.
         left_out: other replicas of the shard. They followed the old primary; to be added again when
             they follow the new one.
+        brought_back: they live again on the shard that they had just left. waiting: they will, as
+            soon as that can be done; any process that serves does it. missing: no copy is known.
         seconds: that it took.
     """
 
@@ -62,6 +74,9 @@ class Promoted(msgspec.Struct, frozen=True):
     old_primary: str
     epochs: int
     left_out: list[str]
+    brought_back: list[Lost]
+    waiting: list[Lost]
+    missing: list[Lost]
     seconds: float
 
 
@@ -87,11 +102,15 @@ class Steps(Protocol):
         ...
 
     async def settle_moves(self) -> None:
-        """Let what the replica says of organisations on the move be what the directory says."""
+        """Let what the replica says of organisations be what the directory says, and find those
+        that it should have and has not.
+        """
         ...
 
     async def name(self) -> None:
-        """Let the directory name the replica as the shard."""
+        """Let the directory name the replica as the shard, and place what that has lost where a
+        copy was kept.
+        """
         ...
 
 
@@ -137,13 +156,50 @@ async def promote(
         replica = _replica(shard, to)
         await _directory_is_elsewhere(settings, shard, to)
         order = _Order(directory, shard, replica, reason, primary_is_down, progress)
+        servers = _Servers(order, stack)
         try:
-            fenced, epochs = await in_order(_Servers(order, stack), synchronous=synchronous)
+            fenced, epochs = await in_order(servers, synchronous=synchronous)
         except psycopg.OperationalError as error:
             raise ShardError(f"Replica {to} does not answer: {failure_of(error)}.") from error
-        others = [each.name for each in shard.replicas if each.name != to]
-    state = "fenced" if fenced else "down"
-    return Promoted(name, to, state, epochs, others, round(time.monotonic() - begun, 3))
+        names = {each.id: each.name for each in directory.shards}
+    found = servers.settled
+    told = await _brought_back(settings, found.lost, names | {None: name}, reason)
+    return Promoted(
+        name,
+        to,
+        "fenced" if fenced else "down",
+        epochs,
+        [each.name for each in shard.replicas if each.name != to],
+        [each for each in told if each.waits is None],
+        [each for each in told if each.waits is not None],
+        [Lost(each.org_id, each.key, None) for each in found.missing],
+        round(time.monotonic() - begun, 3),
+    )
+
+
+async def _brought_back(
+    settings: Settings, lost: list[Placed], names: dict[int | None, str], reason: str
+) -> list[Lost]:
+    """Open the copies that were kept; tell of each organisation where it is, and whether it waits.
+
+    The directory has decided it: whoever comes next does what is left to do.
+    """
+    if not lost:
+        return []
+    orgs = [each.org_id for each in lost]
+    try:
+        waits = await end_moves_of(settings, orgs, Order(reason))
+    except psycopg.OperationalError as error:
+        waits = dict.fromkeys(orgs, failure_of(error))
+    return [
+        Lost(
+            each.org_id,
+            each.key,
+            names[None if each.returns else each.came_from],
+            waits.get(each.org_id),
+        )
+        for each in lost
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +220,7 @@ class _Servers:
     def __init__(self, order: _Order, stack: AsyncExitStack) -> None:
         self._order, self._stack = order, stack
         self._opened: Conn | None = None
+        self.settled = Settled()
 
     async def _conn(self) -> Conn:
         if self._opened is None:
@@ -173,26 +230,27 @@ class _Servers:
         return self._opened
 
     async def fence(self) -> str | None:
-        return await _fenced(self._order.shard, primary_is_down=self._order.primary_is_down)
+        return await fenced(self._order.shard, primary_is_down=self._order.primary_is_down)
 
     async def catch_up(self, reached: str) -> None:
-        await _caught_up(await self._conn(), self._order.replica.name, reached)
+        await caught_up(await self._conn(), self._order.replica.name, reached)
 
     async def promote(self) -> None:
-        await _promoted(await self._conn())
+        await promoted(await self._conn())
 
     async def raise_epochs(self) -> int:
-        return await _raise_epochs(await self._conn(), self._order.progress)
+        return await raise_epochs(await self._conn(), self._order.progress)
 
     async def settle_moves(self) -> None:
-        await settle_moves(await self._conn(), self._order.directory, self._order.shard)
+        order = self._order
+        self.settled = await settle_moves(await self._conn(), order.directory, order.shard)
 
     async def name(self) -> None:
         order = self._order
         words = f"promoted {order.replica.name}: {order.reason}"
-        await take_over(
-            order.directory, order.shard.id, order.replica.url, actor=operator(), reason=words
-        )
+        lost = [each.org_id for each in self.settled.lost]
+        url = order.replica.url
+        await take_over(order.directory, order.shard.id, url, lost, actor=operator(), reason=words)
 
 
 def _replica(shard: ShardRef, name: str) -> ReplicaRef:
@@ -220,69 +278,3 @@ async def _directory_is_elsewhere(settings: Settings, shard: ShardRef, to: str) 
         f" and {to} has a copy of it. Stop every `serai serve`, set SERAI_DIRECTORY_URL to that"
         f" copy, at the host and port of {to}, and type this again; then start them with the same."
     )
-
-
-async def _fenced(shard: ShardRef, *, primary_is_down: bool) -> str | None:
-    """Let the old primary take no more writes; return how far its log goes, None if it is down."""
-    try:
-        async with connected(shard.url, OPTIONS) as conn:
-            await conn.execute(_SQL["fence"])
-            await conn.execute(_SQL["reload"])
-            # Until nobody is left who may be committing: then the end of the log stands.
-            while True:
-                if await value(conn, _SQL["end_sessions"]) == 0:
-                    break
-                await asyncio.sleep(_POLL_SECONDS)
-            return str(await value(conn, _SQL["flushed"]))
-    except psycopg.OperationalError as error:
-        if primary_is_down:
-            return None
-        raise ShardError(
-            f"The primary of {shard.name} does not answer: {failure_of(error)}. If it writes on "
-            "unseen, what it acknowledges is lost. Make sure that it does not run and will not by "
-            "itself, then say so: --primary-is-down."
-        ) from error
-
-
-async def _caught_up(conn: Conn, name: str, reached: str) -> None:
-    """Wait until the replica has replayed all that the old primary has."""
-    try:
-        async with asyncio.timeout(CATCH_UP_SECONDS_MAX):
-            while True:
-                if await value(conn, _SQL["has_replayed"], {"position": reached}):
-                    return
-                await asyncio.sleep(_POLL_SECONDS)
-    except TimeoutError as error:
-        raise ShardError(
-            f"{name} has not caught up in {CATCH_UP_SECONDS_MAX:g} s. The old primary takes no "
-            "writes now. Mend the replica and run this again, or let the old one write again: "
-            "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();"
-        ) from error
-
-
-async def _promoted(conn: Conn) -> None:
-    """Promote it unless it is, and let its commits wait for nobody: its copies do not follow it
-    yet.
-    """
-    await conn.execute(_SQL["promote"], {"seconds": _PROMOTE_SECONDS})
-    for name in ("default_transaction_read_only", "synchronous_standby_names"):
-        # It may have been copied with the settings of its primary.
-        await conn.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
-    await conn.execute(_SQL["reload"])
-
-
-async def _raise_epochs(conn: Conn, progress: Callable[[int], None]) -> int:
-    """Raise the epoch of every organisation here, so that no version means two writes. Cut off, it
-    begins anew: an epoch that rose twice is no harm.
-    """
-    done, after = 0, 0
-    while True:
-        row = await (
-            await conn.execute(_SQL["raise_epochs"], {"after": after, "limit": EPOCH_ROWS})
-        ).fetchone()
-        assert row is not None, "an aggregate has one row"
-        count, last = row
-        if not count:
-            return done
-        done, after = done + count, last
-        progress(done)

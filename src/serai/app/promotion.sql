@@ -42,5 +42,13 @@ SELECT count(*), max(org_id) FROM risen;
 SELECT o.org_id, o.state FROM serai.org o
 WHERE o.org_id > %(after)s AND o.state <> 'moved' ORDER BY o.org_id LIMIT %(limit)s;
 
+-- name: rows_of
+SELECT o.org_id, o.state, o.move_term, o.partial IS TRUE FROM serai.org o WHERE o.org_id = ANY (%(orgs)s);
+
+-- name: leave
+-- What is here of organisations that live elsewhere from now on, or are to be opened anew; partial: nothing was here.
+INSERT INTO serai.org (org_id, state, partial) SELECT u.org_id, 'moved', true FROM unnest(%(orgs)s::bigint[]) AS u (org_id)
+ON CONFLICT (org_id) DO UPDATE SET state = 'moved';
+
 -- name: settle
 UPDATE serai.org o SET state = %(state)s WHERE o.org_id = ANY (%(orgs)s);

@@ -150,6 +150,12 @@ async def _promote(
     console.print(f"{to} is the primary of {name}, after {done.seconds:g} s")
     if done.epochs:
         console.print(f"{done.epochs} organisations have a new epoch: their devices check anew")
+    for each in done.brought_back:
+        console.print(f"{each.key} is back on {each.shard}: it had just left it")
+    for each in done.waiting:
+        console.print(f"{each.key} is to be back on {each.shard}, and waits: {each.waits}")
+    for each in done.missing:
+        console.print(f"{each.key} ({each.org_id}) is lost: no shard has a copy")
     if done.left_out:
         console.print("Left out until they follow it: let each do so, then type for it")
         for each in done.left_out:

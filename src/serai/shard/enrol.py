@@ -6,6 +6,7 @@ Promises that doing one again changes nothing. Never connects to a replica.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from serai.core.errors import Code, SeraiError
@@ -45,12 +46,14 @@ async def remove_replica(
 
 
 async def take_over(
-    directory: Directory, shard_id: int, url: str, *, actor: str, reason: str
+    directory: Directory, shard_id: int, url: str, lost: Sequence[int], *, actor: str, reason: str
 ) -> None:
     """Let the shard be at `url`, where a replica was promoted, with no replicas: the others
-    followed the old primary.
+    followed the old primary. Organisations that it has `lost` are placed where a copy was kept.
     """
     async with directory.change(actor, reason) as c:
+        if lost:
+            await c.execute(_SQL["give_back"], list(lost), shard_id, actor, reason)
         await c.execute(_SQL["new_primary"], shard_id, url)
         await c.execute(_SQL["forget_replicas"], shard_id)
     await directory.refresh()

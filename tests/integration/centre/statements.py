@@ -87,6 +87,9 @@ _MOVE_ON_A_SHARD: Final[dict[str, Arguments]] = {
     "claim_end": {"orgs": [3, 5], "term": 7, "home": True},
     "change_state": {"orgs": [3, 5], "term": 0, "before": ["active"], "after": "frozen"},
     "sweep": {"orgs": [3, 5], "term": 0, "table": "serai.row"},
+    "forget": {"orgs": [3, 5], "term": 0},
+    "reopen": {"orgs": [3, 5], "term": 0, "epochs": 1},
+    "open_since": {"orgs": [3, 5], "term": 0},
     "rest": {"orgs": [3, 5], "term": 0},
     "states": {"orgs": [3, 5]},
     "heads": {"orgs": [3, 5]},
@@ -173,7 +176,7 @@ _MOVE: Final[dict[str, Arguments]] = {
     "emptiest": {"leaving": 1},
     "transferring": {"orgs": [3, 5]},
     "renew_term": {"orgs": [3, 5], "term": 1, "lease": 15.0},
-    "to_sweep": {"grace": 5.0, "without": [], "limit": 50},
+    "to_sweep": {"grace": 5.0, "away": [], "unsafe": [], "limit": 50},
     "swept": {"orgs": [3, 5], "term": 1},
 }
 _TRANSFER: Final[dict[str, Arguments]] = {
@@ -308,6 +311,7 @@ _ENROL: Final[dict[str, Arguments]] = {
     "remove_replica": (1, "one-a"),
     "new_primary": (1, "postgresql://one-b"),
     "forget_replicas": (1,),
+    "give_back": ([3, 5], 1, "a", "r"),
 }
 _SERVING: Final = frozenset(
     {

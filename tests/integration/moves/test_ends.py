@@ -154,7 +154,7 @@ def test_a_move_ends_with_one_home_and_an_old_copy_to_be_swept(ground: Ground) -
     assert places.source.states(org) == {ground.org: "moved"}
     assert places.target.states(org) == {ground.org: "active"}
     assert places.records.claim(org, ground.target, actor="again", reason="-") == []
-    mine = [each for each in places.records.to_sweep(0) if each.term == claim.term]
+    mine = [each.claim for each in places.records.to_sweep(0) if each.claim.term == claim.term]
     assert [each.orgs for each in mine] == [(ground.org,)]
     Mover(places).sweep(mine[0])
-    assert claim.term not in [each.term for each in places.records.to_sweep(0)]
+    assert claim.term not in [each.claim.term for each in places.records.to_sweep(0)]

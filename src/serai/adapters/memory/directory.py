@@ -7,9 +7,9 @@ of placement: lists that are gone through. Each call is one transaction. Never l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from serai.readers.move import Claim, LostTurn, Step
+from serai.readers.move import Claim, LostTurn, OldCopy, Step
 from serai.readers.move.records import BATCH_MAX, LEASE_SECONDS
 from serai.shard.placement import ShardRef
 
@@ -27,6 +27,8 @@ class KeptMove:
     step: Step = Step.COPYING
     ended_at: float | None = None
     swept: bool = False
+    first_term: int = 0
+    returns: bool = False
 
     @property
     def under_way(self) -> bool:
@@ -75,6 +77,12 @@ class MemoryDirectory:
     def _range(self, org_id: int) -> int:
         return next(shard for first, stop, shard in self.ranges if first <= org_id < stop)
 
+    def last_flip(self, org_id: int) -> KeptMove | None:
+        """Return the move that made an organisation's home what it is."""
+        flips = (Step.FLIPPED, Step.MOVED)
+        moves = [move for move in self.moves if move.org_id == org_id and move.step in flips]
+        return moves[-1] if moves else None
+
     def place(self, org_id: int, shard: int) -> None:
         """Let an organisation live on a shard from now on."""
         if shard == self._range(org_id):
@@ -115,7 +123,8 @@ class MemoryRecords:
                 homes.setdefault(directory.home(org), []).append(org)
         for source, found in homes.items():
             directory.moves += [
-                KeptMove(org, source, target, term, self._until(), actor) for org in found
+                KeptMove(org, source, target, term, self._until(), actor, first_term=term)
+                for org in found
             ]
         return [Claim(tuple(found), source, target, term) for source, found in homes.items()]
 
@@ -147,6 +156,26 @@ class MemoryRecords:
             move.term, move.lease_until = term, float("-inf")
             move.step = Step.UNDOING if move.step is Step.COPYING else move.step
         return {move.org_id for move in found}
+
+    def give_back(self, orgs: Sequence[int], shard: int, *, actor: str) -> None:
+        """Place organisations that a shard has lost where a copy was kept, and order it opened."""
+        term = self._draw()
+        for org_id in orgs:
+            for move in self._directory.moves:
+                if move.org_id == org_id and move.under_way:
+                    move.step = Step.MOVED if move.step is Step.FLIPPED else Step.UNDONE
+                    move.ended_at = self._directory.now()
+            last = self._directory.last_flip(org_id)
+            if last is None or last.target != shard:
+                continue
+            if last.returns:
+                last.step, last.term, last.lease_until = Step.FLIPPED, term, float("-inf")
+                last.swept, last.ended_at = False, None
+            elif not last.swept:
+                back = KeptMove(org_id, shard, last.source, term, float("-inf"), actor)
+                back.step, back.first_term, back.returns = Step.FLIPPED, term, True
+                self._directory.moves.append(back)
+                self._directory.place(org_id, back.target)
 
     def renew_term(self, claim: Claim, orgs: Sequence[int]) -> list[Claim]:
         """Draw a new term for some of the moves of a claim."""
@@ -204,18 +233,24 @@ class MemoryRecords:
         del orgs
         return []
 
-    def to_sweep(self, grace_seconds: float, without: Sequence[int] = ()) -> list[Claim]:
-        """Return moves that ended so long ago and whose old copy is still there, but for copies on
-        the shards `without`.
-        """
-        before = self._directory.now() - grace_seconds
-        found = [
-            move
-            for move in self._directory.moves
-            if move.step is Step.MOVED and not move.swept and (move.ended_at or 0.0) < before
-            if move.source not in without
-        ]
-        return [replace(claim, target=0) for claim in _alike(found)]
+    def to_sweep(
+        self, grace_seconds: float, *, away: Sequence[int] = (), unsafe: Sequence[int] = ()
+    ) -> list[OldCopy]:
+        """Return copies of moves that ended so long ago, each by itself."""
+        directory = self._directory
+        before = directory.now() - grace_seconds
+        found: list[OldCopy] = []
+        for move in directory.moves:
+            due = move.step is Step.MOVED and not move.swept and (move.ended_at or 0.0) < before
+            last = directory.last_flip(move.org_id)
+            if not due or last is None or last.step is not Step.MOVED:
+                continue
+            if move.source not in away and last.target not in unsafe:
+                ref = directory.shards[last.target]
+                claim = Claim((move.org_id,), move.source, 0, move.term, Step.MOVED)
+                servers = (ref.url, *(each.url for each in ref.replicas))
+                found.append(OldCopy(claim, last.target, last.first_term, servers))
+        return found
 
     def swept(self, claim: Claim) -> None:
         """Note that the old copy is gone."""
@@ -240,10 +275,11 @@ class MemoryRecords:
 
 def _alike(moves: Iterable[KeptMove]) -> list[Claim]:
     """Return a claim for each set of moves that go together."""
-    found: dict[tuple[int, int, int, Step], list[int]] = {}
+    found: dict[tuple[int, int, int, Step, bool], list[int]] = {}
     for move in moves:
-        found.setdefault((move.source, move.target, move.term, move.step), []).append(move.org_id)
+        kind = (move.source, move.target, move.term, move.step, move.returns)
+        found.setdefault(kind, []).append(move.org_id)
     return [
-        Claim(tuple(sorted(orgs)), source, target, term, step)
-        for (source, target, term, step), orgs in found.items()
+        Claim(tuple(sorted(orgs)), source, target, term, step, returns)
+        for (source, target, term, step, returns), orgs in found.items()
     ]

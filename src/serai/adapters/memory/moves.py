@@ -20,6 +20,7 @@ import psycopg
 from serai.adapters.memory.store import MemoryStore, Organisation
 from serai.ports.store import Head
 from serai.readers.move import LostTurn, Unmovable
+from serai.readers.move.ends import RETURN_EPOCHS
 from serai.readers.move.link import Changes, Mark
 
 
@@ -67,6 +68,7 @@ class MemoryEnd:
         new = [org for org in orgs if org not in known]
         for org in new:
             known[org] = Organisation(Head(1, 0, 0, 0, "active" if home else "moved"))
+            known[org].partial = not home
         lost = [org for org in orgs if known[org].term >= term]
         for org in orgs:
             if org not in lost:
@@ -89,8 +91,17 @@ class MemoryEnd:
         self._wait(orgs)
         gone = self._mine(orgs, term, ("moved",))
         for org in gone:
+            org.partial = True
             org.rows, org.gone, org.log, org.audit, org.refusals = {}, set(), [], [], []
             org.replies, org.devices, org.past, org.life = {}, {}, {}, None
+
+    def open_since(self, orgs: Sequence[int], term: int) -> set[int]:
+        """Return those that live here since this term or a later one."""
+        return {
+            org_id
+            for org_id, org in self.store.organisations.items()
+            if org_id in orgs and org.head.state != "moved" and org.term >= term
+        }
 
     def _mine(self, orgs: Sequence[int], term: int, states: Sequence[str]) -> list[Organisation]:
         found = [self.store.organisations[org] for org in orgs if org in self.store.organisations]
@@ -151,6 +162,15 @@ class MemoryTarget(MemoryEnd):
         finally:
             self._held.subtract(orgs)
 
+    def reopen(self, orgs: Sequence[int], term: int) -> set[int]:
+        """Make kept copies ready to be opened in a new epoch; return those that are whole."""
+        self._wait(orgs)
+        for org in self._mine(orgs, term, ("moved", "frozen")):
+            if not org.partial:
+                epoch = org.head.epoch + RETURN_EPOCHS
+                org.head = replace(org.head, state="frozen", epoch=epoch)
+        return self.open_since(orgs, term)
+
     def put(self, copied: Copied) -> None:
         """Take a copy, within `hold`."""
         for org_id, each in copied.orgs.items():
@@ -184,6 +204,7 @@ class MemoryTarget(MemoryEnd):
         for org_id, each in changes.part.items():
             org = self.store.organisations[org_id]
             org.head = replace(each.head, state="frozen")
+            org.partial = False
         return True
 
 

@@ -58,7 +58,11 @@ _HALTS: Final = (Stale, Gap, Fenced, Failed)
 
 @dataclass(slots=True)
 class Organisation:
-    """All that is kept of one organisation. `term`: of the mover whose turn it is."""
+    """All that is kept of one organisation.
+
+    Attributes:
+        term: of the mover whose turn it is. partial: rows of a copy may be missing.
+    """
 
     head: Head
     rows: dict[tuple[int, UUID], StoredRow] = field(
@@ -75,6 +79,7 @@ class Organisation:
     audit: list[AuditEntry] = field(default_factory=list[AuditEntry])
     life: KeptLife | None = None
     term: int = 0
+    partial: bool = False
 
     def copied(self) -> Organisation:
         """Return the same state in containers of its own; what is in them never changes."""
@@ -90,6 +95,7 @@ class Organisation:
             audit=list(self.audit),
             life=None if self.life is None else self.life.copied(),
             term=self.term,
+            partial=self.partial,
         )
 
 

@@ -11,7 +11,7 @@ from serai.readers.move.ends import Source, Target
 from serai.readers.move.link import LostTurn, Unmovable
 from serai.readers.move.mover import Mover, MoveStats
 from serai.readers.move.reach import Places
-from serai.readers.move.records import Claim, Records
+from serai.readers.move.records import Claim, OldCopy, Records
 from serai.readers.move.states import STATES, Step, Writes, course, writes
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "LostTurn",
     "MoveStats",
     "Mover",
+    "OldCopy",
     "Places",
     "Records",
     "Source",

@@ -13,7 +13,7 @@ from typing import Any, Final
 from serai.readers.move.ends import End
 from serai.readers.move.link import Conn, query
 
-_OF_A_SHARD: Final = ("state", "move_term", "noting")
+_OF_A_SHARD: Final = ("state", "move_term", "noting", "partial")
 """Columns of `serai.org` that say where it is, not what it is."""
 
 

@@ -29,6 +29,10 @@ from serai.readers.move.link import (
 )
 from serai.readers.move.statements import BY_NUMBER, Texts, own
 
+RETURN_EPOCHS: Final = 1_000
+"""By how much the epoch of a copy rises that is opened again. Its lost home may have raised its own
+meanwhile, and nothing that is left knows how often."""
+
 
 class _Head(msgspec.Struct):
     """What is needed of a row of `serai.org`."""
@@ -92,9 +96,16 @@ class End:
             query(self.conn, "change_state", **given)
 
     def sweep(self, orgs: Sequence[int], term: int) -> None:
-        """Remove what is here of organisations that live elsewhere, those that refer first."""
+        """Remove what is here of organisations that live elsewhere, those that refer first; before
+        that the copy says that it is not whole any more.
+        """
+        query(self.conn, "forget", orgs=list(orgs), term=term)
         for table in reversed(self.texts.tables):
             query(self.conn, "sweep", orgs=list(orgs), term=term, table=table.name)
+
+    def open_since(self, orgs: Sequence[int], term: int) -> set[int]:
+        """Return those that live here since this term or a later one, with all that they have."""
+        return {org for (org,) in query(self.conn, "open_since", orgs=list(orgs), term=term)}
 
 
 class Source(End):
@@ -170,6 +181,13 @@ class Target(End):
         """
         with turn(term):
             query(conn or self.conn, "hold_target", orgs=list(orgs), term=term)
+
+    def reopen(self, orgs: Sequence[int], term: int) -> set[int]:
+        """Make kept copies ready to be opened in a new epoch; return those of which there is a
+        whole one.
+        """
+        given = {"orgs": list(orgs), "term": term, "epochs": RETURN_EPOCHS}
+        return {org for (org,) in query(self.conn, "reopen", **given)}
 
     def take(self, orgs: Sequence[int], term: int, changes: Changes) -> None:
         """Take changes of a copy that is not complete yet.

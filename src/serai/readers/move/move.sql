@@ -19,6 +19,16 @@ SELECT serai.move_state(%(orgs)s, %(term)s, %(before)s, %(after)s) -- org_id;
 -- name: sweep
 SELECT serai.move_sweep(%(orgs)s, %(term)s, %(table)s) -- org_id;
 
+-- name: forget
+SELECT serai.move_forget(%(orgs)s, %(term)s) -- org_id;
+
+-- name: reopen
+SELECT org_id FROM serai.move_reopen(%(orgs)s, %(term)s, %(epochs)s) AS r (org_id);
+
+-- name: open_since
+SELECT org_id FROM serai.org
+WHERE org_id = ANY (%(orgs)s) AND state IN ('active', 'frozen') AND move_term >= %(term)s;
+
 -- name: rest
 SELECT serai.move_rest(%(orgs)s, %(term)s) -- org_id;
 
@@ -57,7 +67,7 @@ WHERE m.move_id IN (
     WHERE s.step IN ('copying', 'flipped', 'undoing') AND s.lease_until < clock_timestamp()
       AND (%(orgs)s::bigint[] IS NULL OR s.org_id = ANY (%(orgs)s))
     ORDER BY s.move_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-RETURNING m.org_id, m.from_shard, m.to_shard, m.step, m.term;
+RETURNING m.org_id, m.from_shard, m.to_shard, m.step, m.term, m.returns;
 
 -- name: renew_term
 WITH drawn AS MATERIALIZED (SELECT nextval('serai_directory.move_term') AS term)
@@ -65,7 +75,7 @@ UPDATE serai_directory.move m
 SET term = drawn.term, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 FROM drawn
 WHERE m.org_id = ANY (%(orgs)s) AND m.term = %(term)s AND m.step IN ('copying', 'flipped', 'undoing')
-RETURNING m.org_id, m.from_shard, m.to_shard, m.step, m.term;
+RETURNING m.org_id, m.from_shard, m.to_shard, m.step, m.term, m.returns;
 
 -- name: renew
 UPDATE serai_directory.move SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
@@ -93,10 +103,15 @@ ORDER BY move_id LIMIT %(limit)s;
 SELECT org_id FROM serai_directory.transferring(%(orgs)s) AS t (org_id);
 
 -- name: to_sweep
-SELECT org_id, from_shard, term FROM serai_directory.move
-WHERE step = 'moved' AND NOT swept AND ended_at < clock_timestamp() - make_interval(secs => %(grace)s)
-  AND from_shard <> ALL (%(without)s::integer[])
-ORDER BY ended_at LIMIT %(limit)s;
+-- With the home that each has now, since which term, and that home's servers: all as of one moment.
+SELECT m.org_id, m.from_shard, m.term, h.first_term, h.to_shard,
+       ARRAY[s.url] || ARRAY(SELECT p.url FROM serai_directory.replica p WHERE p.shard_id = s.shard_id ORDER BY p.name)
+FROM serai_directory.move m
+CROSS JOIN LATERAL serai_directory.last_flip(m.org_id) h
+JOIN serai_directory.shard s ON s.shard_id = h.to_shard
+WHERE m.step = 'moved' AND NOT m.swept AND m.ended_at < clock_timestamp() - make_interval(secs => %(grace)s)
+  AND h.step = 'moved' AND m.from_shard <> ALL (%(away)s::integer[]) AND h.to_shard <> ALL (%(unsafe)s::integer[])
+ORDER BY m.ended_at LIMIT %(limit)s;
 
 -- name: swept
 UPDATE serai_directory.move SET swept = true WHERE org_id = ANY (%(orgs)s) AND term = %(term)s AND step = 'moved';

@@ -91,15 +91,20 @@ class Mover:
 
         Raises:
             LostTurn: somebody else has taken it over. psycopg.OperationalError: an end is away.
+            Unmovable: the copy that was kept is not there.
         """
+        ahead = course(claim.step)
         self._step("claim ends")
-        self._at.source.claim(claim.orgs, claim.term, home=True)
+        # One that has flipped is nobody's home: a source that lost all it knew of it makes none.
+        self._at.source.claim(claim.orgs, claim.term, home=ahead is Course.UNDO)
         self._at.target.claim(claim.orgs, claim.term, home=False)
-        match course(claim.step):
+        match ahead:
             case Course.UNDO:
                 self.undo(claim)
                 return False
             case Course.FINISH:
+                if claim.returns:
+                    self._reopen(claim)
                 self._finish(claim)
                 return True
             case Course.NOTHING:
@@ -145,6 +150,10 @@ class Mover:
         if any(state == "active" for state, _ in there.values()):
             raise Unmovable("An organisation takes writes at the target already.")
         known = [org for org, (_, new) in there.items() if not new]
+        # Its home was lost while it was on its way here, and this copy was forgotten.
+        left = [org for org, (state, _) in there.items() if state == "frozen"]
+        if left:
+            self._at.target.change(left, term, ("frozen",), "moved")
         if known:
             # It was here before, or a copy of it was broken off.
             self._at.target.sweep(known, term)
@@ -214,6 +223,12 @@ class Mover:
         self._at.source.change(claim.orgs, claim.term, ("frozen", "moved"), "moved")
         self._step("end")
         self._at.records.advance(claim, (Step.FLIPPED,), Step.MOVED)
+
+    def _reopen(self, claim: Claim) -> None:
+        self._step("reopen")
+        lacking = {*claim.orgs} - self._at.target.reopen(claim.orgs, claim.term)
+        if lacking:
+            raise Unmovable(f"Its home has lost it, and shard {claim.target} has no whole copy.")
 
     def _change_those(self, end: MoveEnd, claim: Claim, before: str, after: str) -> None:
         """Change the state of those that are in `before`; the others were not that far."""

@@ -15,7 +15,7 @@ from datetime import date
 from typing import Protocol
 
 from serai.readers.move.link import Changes, Mark
-from serai.readers.move.records import Claim
+from serai.readers.move.records import Claim, OldCopy
 from serai.readers.move.states import Step
 
 
@@ -34,6 +34,8 @@ class MoveEnd(Protocol):
 
     def sweep(self, orgs: Sequence[int], term: int) -> None: ...
 
+    def open_since(self, orgs: Sequence[int], term: int) -> set[int]: ...
+
 
 class MoveSource(MoveEnd, Protocol):
     """Where organisations come from."""
@@ -49,6 +51,8 @@ class MoveTarget(MoveEnd, Protocol):
     def make_months(self, months: Iterable[tuple[str, date]]) -> None: ...
 
     def take(self, orgs: Sequence[int], term: int, changes: Changes) -> None: ...
+
+    def reopen(self, orgs: Sequence[int], term: int) -> set[int]: ...
 
     def complete(
         self, orgs: Sequence[int], term: int, changes: Changes, *, anew: bool = False
@@ -80,7 +84,9 @@ class MoveRecords(Protocol):
 
     def transferring(self, orgs: Sequence[int]) -> list[int]: ...
 
-    def to_sweep(self, grace_seconds: float, without: Sequence[int] = ...) -> list[Claim]: ...
+    def to_sweep(
+        self, grace_seconds: float, *, away: Sequence[int] = ..., unsafe: Sequence[int] = ...
+    ) -> list[OldCopy]: ...
 
     def swept(self, claim: Claim) -> None: ...
 
@@ -115,4 +121,8 @@ class MoveReach(Protocol):
 
     def places(self, source: int, target: int) -> MovePlaces:
         """Return the way to two shards, by their ids."""
+        ...
+
+    def server(self, url: str) -> AbstractContextManager[MoveEnd]:
+        """Yield one server of a shard, to be looked at."""
         ...

@@ -29,6 +29,7 @@ class Claim:
     Attributes:
         orgs: in order.
         source, target: ids of shards.
+        returns: the target kept its copy and is to open it again: the source has lost them.
     """
 
     orgs: tuple[int, ...]
@@ -36,6 +37,23 @@ class Claim:
     target: int
     term: int
     step: Step = Step.COPYING
+    returns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OldCopy:
+    """Copies that moves left behind, and where their organisations live now.
+
+    Attributes:
+        claim: the copies are at its source; the move has no target any more.
+        home: id of the shard. since: the term since which they live there.
+        servers: URLs of the home's primary and of its replicas.
+    """
+
+    claim: Claim
+    home: int
+    since: int
+    servers: tuple[str, ...]
 
 
 class Records:
@@ -133,18 +151,20 @@ class Records:
         """Return those that take part in a transfer of a property: they are not moved."""
         return [org for (org,) in self._rows("transferring", orgs=list(orgs))]
 
-    def to_sweep(self, grace_seconds: float, without: Sequence[int] = ()) -> list[Claim]:
-        """Return moves that ended so long ago and whose old copy is still there, but for copies on
-        the shards `without`.
+    def to_sweep(
+        self, grace_seconds: float, *, away: Sequence[int] = (), unsafe: Sequence[int] = ()
+    ) -> list[OldCopy]:
+        """Return copies of moves that ended so long ago, but for those on the shards `away` and
+        those of organisations that live on the shards `unsafe`.
         """
-        given = {"grace": grace_seconds, "without": list(without), "limit": BATCH_MAX}
-        rows = self._rows("to_sweep", **given)
-        alike: dict[tuple[int, int], list[int]] = {}
-        for org_id, source, term in rows:
-            alike.setdefault((source, term), []).append(org_id)
+        given = {"grace": grace_seconds, "away": list(away), "unsafe": list(unsafe)}
+        alike: dict[tuple[int, int, int, int, tuple[str, ...]], list[int]] = {}
+        for org_id, *rest, servers in self._rows("to_sweep", **given, limit=BATCH_MAX):
+            source, term, since, home = rest
+            alike.setdefault((source, term, since, home, tuple(servers)), []).append(org_id)
         return [
-            Claim(tuple(sorted(found)), source, 0, term, Step.MOVED)
-            for (source, term), found in alike.items()
+            OldCopy(Claim(tuple(sorted(orgs)), source, 0, term, Step.MOVED), home, since, servers)
+            for (source, term, since, home, servers), orgs in alike.items()
         ]
 
     def swept(self, claim: Claim) -> None:
@@ -157,10 +177,10 @@ class Records:
 
 def _claims(rows: Sequence[tuple[Any, ...]]) -> list[Claim]:
     """Return a claim for each set of moves that are alike."""
-    alike: dict[tuple[int, int, int, str], list[int]] = {}
-    for org_id, source, target, step, term in rows:
-        alike.setdefault((source, target, term, step), []).append(org_id)
+    alike: dict[tuple[int, int, int, str, bool], list[int]] = {}
+    for org_id, source, target, step, term, returns in rows:
+        alike.setdefault((source, target, term, step, returns), []).append(org_id)
     return [
-        Claim(tuple(sorted(found)), source, target, term, Step(step))
-        for (source, target, term, step), found in alike.items()
+        Claim(tuple(sorted(found)), source, target, term, Step(step), returns)
+        for (source, target, term, step, returns), found in alike.items()
     ]

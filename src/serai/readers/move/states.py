@@ -47,6 +47,9 @@ STATES: Final[dict[tuple[Step, str, str], Writes]] = {
     (Step.COPYING, "frozen", "frozen"): Writes.NOBODY,
     # The directory says so: from here on there is no way back.
     (Step.FLIPPED, "frozen", "frozen"): Writes.NOBODY,
+    # It returns: what its new home has lost is here, as it was left.
+    (Step.FLIPPED, "moved", "moved"): Writes.NOBODY,
+    (Step.FLIPPED, "moved", "frozen"): Writes.NOBODY,
     # The pause ends.
     (Step.FLIPPED, "frozen", "active"): Writes.TARGET,
     (Step.FLIPPED, "moved", "active"): Writes.TARGET,

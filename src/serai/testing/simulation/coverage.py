@@ -84,19 +84,21 @@ FLEET_FAULTS: Final = frozenset(
 _CALLS: Final = (
     *("advance_moved", "advance_undoing", "advance_undone", "change_active", "change_frozen"),
     *("change_moved", "changes", "claim", "complete", "copied", "copy", "flip", "hold", "renew"),
-    *("rest", "transferring"),
+    *("open_since", "rest", "transferring"),
     *("snapshot", "states", "sweep", "swept", "take", "take_over", "to_sweep"),
     "under_way",
 )
 """Of a mover, at each of which it may be killed."""
 _KILLED: Final = frozenset(f"mover_killed_at_{call}" for call in _CALLS)
-_SELDOM: Final = ("make_months", "months", "renew_term", "step")
+_SELDOM: Final = ("make_months", "months", "renew_term", "reopen", "step")
 """Calls that are made in one move of many, or take no time."""
 FLEET_BRANCHES: Final = _KILLED | frozenset(
     {
+        "arrival_lost",
         "arrived",
         "breaker_closes",
         "breaker_opens",
+        "brought_back",
         "call_hangs",
         "directory_away",
         "error_org_frozen",
@@ -160,6 +162,8 @@ _ANSWERS: Final = frozenset(
 SEEDS_FOR_LUCK: Final = 3_000
 LUCK: Final = _KILLED | frozenset(
     {
+        "arrival_lost",
+        "brought_back",
         "move_stuck",
         "read_primary_failed",
         "read_waited",

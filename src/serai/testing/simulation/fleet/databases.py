@@ -67,6 +67,7 @@ class Databases:
     Attributes:
         servers: by URL; standbys: replicas, by URL.
         directory: placement and moves; `records` is its record of moves.
+        arrivals: of each organisation that moved, version and length of its audit record then.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Databases:
         self._trace = trace
         self.vertical, self.clock = vertical, clock
         self._homes = dict.fromkeys(orgs, 1)
+        self.arrivals: dict[int, tuple[int, int]] = {}
         shards, replicas = size
         refs = [_ref(n, replicas) for n in range(1, shards + 1)]
         self.servers = {
@@ -124,7 +126,11 @@ class Databases:
             self._trace.require(len(active) <= 1, f"I12: {org_id} takes writes at shards {active}")
             home = self.directory.home(org_id)
             if home != self._homes[org_id]:
-                self._arrived(org_id, self._homes[org_id], home)
+                last = self.directory.last_flip(org_id)
+                if last is not None and last.returns:
+                    self._trace.branch("brought_back")
+                else:
+                    self._arrived(org_id, self._homes[org_id], home)
                 self._homes[org_id] = home
             moves = [move for move in self.directory.moves if move.org_id == org_id]
             if moves:
@@ -147,6 +153,7 @@ class Databases:
         if _last_changes(here) != _last_changes(there):
             differ.append("log")
         self._trace.branch("arrived")
+        self.arrivals[org_id] = (there.head.version, len(there.audit))
         self._trace.require(not differ, f"I12: {org_id} arrived at s{target} with other {differ}")
 
     def settled(self) -> None:

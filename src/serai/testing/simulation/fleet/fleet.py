@@ -210,10 +210,15 @@ class Fleet:
         if not promotion.begin(ref.id, planned=planned):
             return
         self._trace.fault(ref.name, f"promotion_{kind}")
-        work = promotion.run(synchronous=self._weather.synchronous)
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(self._promoted(promotion))
         self._promotions.add(task)
         task.add_done_callback(self._promotions.discard)
+
+    async def _promoted(self, promotion: Promotion) -> None:
+        """Promote; then let the same command end what it has decided, as far as it gets."""
+        await promotion.run(synchronous=self._weather.synchronous)
+        if promotion.returning:
+            self._new().start((), None)
 
     def _lag(self) -> None:
         """Let a replica fall behind, or stand cut off, and some time later catch up."""

@@ -8,6 +8,7 @@ mover changes nothing any more, and leaves what the databases have. Never moves 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from random import Random
@@ -15,10 +16,10 @@ from typing import Any, Final, TypeVar, cast
 
 import psycopg
 
-from serai.adapters.memory.moves import MemorySource, MemoryTarget
+from serai.adapters.memory.moves import MemoryEnd, MemorySource, MemoryTarget
 from serai.app.move_run import MoveOptions, MoveReport, MoveRun
 from serai.readers.move.link import Mark
-from serai.readers.move.ports import MoveRecords, MoveSource, MoveTarget
+from serai.readers.move.ports import MoveEnd, MoveRecords, MoveSource, MoveTarget
 from serai.testing.simulation.fleet.databases import Databases
 from serai.testing.simulation.fleet.hands import Hand, Killed, wait
 from serai.testing.simulation.fleet.standbys import Database
@@ -28,7 +29,7 @@ from serai.testing.simulation.trace import Trace
 
 T = TypeVar("T")
 STALL_SECONDS_MAX: Final = 25.0
-_CHANGES: Final = ("change", "claim", "complete", "rest", "sweep", "take")
+_CHANGES: Final = ("change", "claim", "complete", "reopen", "rest", "sweep", "take")
 _LOOKING: Final = ("claim", "months", "transferring", "take_over", "under_way", "to_sweep")
 _TABLES: Final = ("serai.row", "serai.log", "serai.audit")
 """Stand for all: a mover may be stopped before any of them."""
@@ -166,6 +167,17 @@ class Mover:
         """See `serai.readers.move.ports`."""
         yield cast("MoveRecords", Wired(self._databases.records, self.reach))
 
+    @contextmanager
+    def server(self, url: str) -> Generator[MoveEnd]:
+        """See `serai.readers.move.ports`; a replica answers with what it shows."""
+        if url in self._databases.standbys and url not in self._databases.servers:
+            standby = self._databases.standbys[url]
+            standby.show()
+            store = standby.store
+        else:
+            store = self._databases.servers[url].store
+        yield cast("MoveEnd", Wired(MemoryEnd(store, Counter()), self.reach, name=url))
+
     def places(self, source: int, target: int) -> Places:
         """See `serai.readers.move.ports`."""
         return Places(self, self._databases.primary(source), self._databases.primary(target))
@@ -248,11 +260,17 @@ class Wired:
     """Something at the other end of a wire: each call is a message there and one back."""
 
     def __init__(
-        self, inner: object, reach: Callable[[str, str, str], None], end: Database | None = None
+        self,
+        inner: object,
+        reach: Callable[[str, str, str], None],
+        end: Database | None = None,
+        name: str = "directory",
     ) -> None:
-        """Keep the parts. `end`: the shard; None: the directory."""
+        """Keep the parts. `end`: the shard that may be changed; `name`: whom a call goes to
+        otherwise.
+        """
         self._inner, self._reach, self._end = inner, reach, end
-        self._name = "directory" if end is None else end.name
+        self._name = name if end is None else end.name
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Return a call."""
