@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from scenarios.fleet import Fleet, a_fleet
 from scenarios.house import House, a_house
+from scenarios.pair import Fleet, a_fleet
 from scenarios.town import Town, a_town
 
 # Places on a network and small disks are made by root; everybody else runs the rest.
@@ -52,3 +53,10 @@ def town(built: Town) -> Iterator[Town]:
     """The town, with this test at its desk."""
     with built.network.at("desk"):
         yield built
+
+
+@pytest_asyncio.fixture
+async def fleet() -> AsyncIterator[Fleet]:
+    """Two shards, one of them with a replica."""
+    async with a_fleet() as made:
+        yield made

@@ -6,7 +6,8 @@ of placement: lists that are gone through. Each call is one transaction. Never l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from serai.readers.move import Claim, LostTurn, OldCopy, Step
@@ -76,6 +77,16 @@ class MemoryDirectory:
 
     def _range(self, org_id: int) -> int:
         return next(shard for first, stop, shard in self.ranges if first <= org_id < stop)
+
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """Let nobody see some changes before the last one is made."""
+        rung, self.rung = self.rung, _nobody
+        try:
+            yield
+        finally:
+            self.rung = rung
+            rung()
 
     def last_flip(self, org_id: int) -> KeptMove | None:
         """Return the move that made an organisation's home what it is."""

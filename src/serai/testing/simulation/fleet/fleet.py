@@ -16,6 +16,7 @@ import msgspec
 
 from serai.adapters.memory.store import Organisation
 from serai.core.token import Position
+from serai.shard.placement import ShardRef
 from serai.testing.simulation.callers import NEIGHBOUR_ORG, ORG
 from serai.testing.simulation.fleet.databases import Databases
 from serai.testing.simulation.fleet.movers import Mover
@@ -31,6 +32,8 @@ from serai.wire.sync import ChangesRequest, WantedCollection
 _MOVERS_MAX: Final = 2
 _AWAY_SECONDS_MAX: Final = 6.0
 _LAG_SECONDS_MAX: Final = 2.0
+_JUST_SECONDS: Final = 2.0
+"""For so long after its arrival an organisation has just come."""
 _ROUNDS_MAX: Final = 30
 """Of an operator who ends what is left; a lease of 15 s has lapsed by then."""
 _KINDS: Final = (
@@ -92,6 +95,7 @@ class Fleet:
                 (self._weather.directory_down, self._directory_down),
                 (self._weather.lag if self._databases.standbys else 0.0, self._lag),
                 (self._weather.promotion, self._promote),
+                (20.0 * self._weather.promotion if self._came() else 0.0, self._promote_home),
             ]
         return found
 
@@ -195,13 +199,32 @@ class Fleet:
     def _promote(self) -> None:
         """Let a shard's primary be lost, or be replaced by a better one."""
         refs = [ref for ref in self._databases.directory.shards.values() if ref.replicas]
-        if not refs or self._promotions:
+        if not refs:
             return
         # Most likely one that organisations are leaving: then there is most to lose.
         left = {move.source for move in self._databases.directory.moves[-2:]}
         leaving = [ref for ref in refs if ref.id in left]
         ref = self._random.choice(leaving if leaving and self._random.random() < 0.7 else refs)
-        planned = self._random.random() < 0.3
+        self._replace(ref, planned=self._random.random() < 0.3)
+
+    def _came(self) -> ShardRef | None:
+        """Return the shard to which the organisation came a moment ago, if it has a replica."""
+        last = self._databases.directory.last_flip(ORG)
+        now = asyncio.get_running_loop().time()
+        if last is None or last.returns or (last.ended_at or now) < now - _JUST_SECONDS:
+            return None
+        ref = self._databases.directory.shards[last.target]
+        return ref if ref.replicas else None
+
+    def _promote_home(self) -> None:
+        """Let the primary be lost to which the organisation has just come."""
+        ref = self._came()
+        if ref is not None:
+            self._replace(ref, planned=False)
+
+    def _replace(self, ref: ShardRef, *, planned: bool) -> None:
+        if self._promotions:
+            return
         promotion = Promotion(
             self._databases, self.server.wires, self._trace, self._random, self.lost
         )

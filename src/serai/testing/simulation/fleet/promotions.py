@@ -174,8 +174,9 @@ class Promotion:
         """See `Steps`."""
         await self._time()
         ref, records = self._ref, self._databases.records
-        records.give_back(self.returning, ref.id, actor="operator")
-        self._databases.directory.change_shard(ShardRef(ref.id, ref.name, self._new.name))
+        with self._databases.directory.together():
+            records.give_back(self.returning, ref.id, actor="operator")
+            self._databases.directory.change_shard(ShardRef(ref.id, ref.name, self._new.name))
         self._trace.note(self._new.name, f"is {ref.name} now")
 
     @property
