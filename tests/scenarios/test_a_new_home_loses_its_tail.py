@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -25,12 +26,10 @@ class Died(BaseException):
 
 
 def cut_off(fleet: Fleet) -> None:
-    """Let the replica receive nothing more."""
-    with psycopg.connect(fleet.replica.url("shard"), autocommit=True) as connection:
-        connection.execute("alter system set primary_conninfo = ''")
-        connection.execute("select pg_reload_conf()")
-    while fleet.asked("select pid from pg_stat_wal_receiver"):
-        pass
+    """Let the replica receive nothing more: whoever sends to it stands still."""
+    with psycopg.connect(fleet.primary.url("shard"), autocommit=True) as connection:
+        ((sender,),) = connection.execute("select pid from pg_stat_replication").fetchall()
+    psutil.Process(sender).suspend()
 
 
 def rows(url: str, org_id: int) -> set[str]:

@@ -6,8 +6,14 @@ primary's place. Promises what `test_planted_bugs` does. Never leaves a defect b
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from serai.adapters.memory.moves import MemoryTarget
+from serai.app import promotion_moves
+from serai.app.move_leftovers import Leftovers
+from serai.app.promotion_moves import Verdict
 from serai.log.copies import _Copy
 from serai.testing.simulation.fleet.promotions import Promotion
 from serai.testing.simulation.fleet.standbys import Standby
@@ -40,10 +46,42 @@ def acknowledged_before_the_replica_has_it(_):
     return wrong
 
 
+def nobody_brings_it_back(right):
+    """What a new home has lost is given up, though its old home keeps a copy."""
+
+    def wrong(placed, row):
+        found = right(placed, row)
+        return Verdict.MISSING if found is Verdict.LOST else found
+
+    return wrong
+
+
+def old_copy_goes_before_the_replicas_have_it(_):
+    """An old copy is removed after its time, whatever the new home's replicas have."""
+    return lambda _self, copy, _silent: copy.claim.orgs
+
+
+def opened_again_in_the_epoch_that_it_had(right):
+    """What was lost of the new home's versions is numbered a second time."""
+
+    def wrong(self, orgs, term):
+        epochs = {org_id: self.store.organisations[org_id].head.epoch for org_id in orgs}
+        found = right(self, orgs, term)
+        for org_id, epoch in epochs.items():
+            org = self.store.organisations[org_id]
+            org.head = replace(org.head, epoch=epoch)
+        return found
+
+    return wrong
+
+
 BUGS = [
     Bug(_Copy, "_if_reached", answered_below_the_version_asked_for, "I11", fleet=True),
     Bug(Promotion, "raise_epochs", epochs_left_as_they_were, "I8", fleet=True),
     Bug(Standby, "receive", acknowledged_before_the_replica_has_it, "I2", fleet=True),
+    Bug(promotion_moves, "judged", nobody_brings_it_back, "I12", fleet=True, first=20),
+    Bug(MemoryTarget, "reopen", opened_again_in_the_epoch_that_it_had, "I8", fleet=True),
+    Bug(Leftovers, "_spare", old_copy_goes_before_the_replicas_have_it, "I3", fleet=True),
 ]
 
 

@@ -1,7 +1,8 @@
 """A new home loses an organisation that had just moved in, while its old home keeps a copy.
 
 Owns what is decided then, what brings it back, and how long the copy is kept, on two shards.
-Promises that each test loses the arrival by SQL, as a promotion of a replica without the tail does. Never promotes a server: `scenarios/test_a_new_home_loses_its_tail.py` does.
+Promises that each test loses the arrival by SQL, as a promotion of a replica without the tail does.
+Never promotes a server: `scenarios/test_a_new_home_loses_its_tail.py` does.
 """
 
 from __future__ import annotations

@@ -152,6 +152,8 @@ class Device:
         client, running = self._client, self._running
         if client is None or running is None:
             return
+        # What it has sent under a new id may be carried out while it is off.
+        self.renumbered()
         self._client = self._running = None
         client.close()
         running.cancel()
