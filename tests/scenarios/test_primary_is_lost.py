@@ -13,7 +13,10 @@ from integration.app.programs import Shell
 from scenarios.pair import SECONDS, Fleet, pulled, token_of, typed
 from serai.app.promotion import promote
 from serai.app.shard_facts import ShardError
+from serai.embedded.ports import free_port
 from serai.embedded.postgres import set_synchronous
+from serai.shard.directory import Directory
+from serai.shard.enrol import add_replica
 
 
 def _kept(fleet: Fleet, org_id: int) -> list[UUID]:
