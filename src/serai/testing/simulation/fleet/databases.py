@@ -134,7 +134,8 @@ class Databases:
                 self._homes[org_id] = home
             moves = [move for move in self.directory.moves if move.org_id == org_id]
             if moves:
-                last = moves[-1]
+                # One that returns a second time is older than the move that this ended.
+                last = next((move for move in moves if move.under_way), moves[-1])
                 at = (str(last.step), states[last.source], states[last.target])
                 try:
                     writes(last.step, *at[1:])
