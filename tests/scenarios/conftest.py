@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from scenarios.fleet import Fleet, a_fleet
 from scenarios.house import House, a_house
-from scenarios.pair import Fleet, a_fleet
+from scenarios.pair import Pair, a_pair
 from scenarios.town import Town, a_town
 
 # Places on a network and small disks are made by root; everybody else runs the rest.
@@ -56,7 +56,7 @@ def town(built: Town) -> Iterator[Town]:
 
 
 @pytest_asyncio.fixture
-async def fleet() -> AsyncIterator[Fleet]:
+async def pair() -> AsyncIterator[Pair]:
     """Two shards, one of them with a replica."""
-    async with a_fleet() as made:
+    async with a_pair() as made:
         yield made

@@ -65,7 +65,7 @@ class Till:
 
 
 @dataclass
-class Fleet:
+class Pair:
     """Two shards on servers of their own, the directory on a third; the first has a replica."""
 
     primary: EmbeddedPostgres
@@ -98,7 +98,7 @@ class Fleet:
 
 
 @asynccontextmanager
-async def a_fleet() -> AsyncGenerator[Fleet]:
+async def a_pair() -> AsyncGenerator[Pair]:
     """Yield it, served over HTTP, with an organisation on each shard."""
     async with AsyncExitStack() as stack:
         directory, primary, other = [
@@ -122,7 +122,7 @@ async def a_fleet() -> AsyncGenerator[Fleet]:
         inns.sort(key=lambda inn: runtime.directory.resolve(inn.org_id).name)
         app = await stack.enter_async_context(http_app(runtime))
         await stack.enter_async_context(served(app, "127.0.0.1", port))
-        yield Fleet(primary, replica, settings, inns, f"http://127.0.0.1:{port}", urls[1])
+        yield Pair(primary, replica, settings, inns, f"http://127.0.0.1:{port}", urls[1])
 
 
 async def typed(shell: Shell, *words: str) -> Ended:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from integration.app.programs import Shell
-from scenarios.pair import SECONDS, Fleet, pulled, token_of, typed
+from scenarios.pair import SECONDS, Pair, pulled, token_of, typed
 from serai.app.promotion import promote
 from serai.app.shard_facts import ShardError
 from serai.embedded.ports import free_port
@@ -19,9 +19,9 @@ from serai.shard.directory import Directory
 from serai.shard.enrol import add_replica
 
 
-def _kept(fleet: Fleet, org_id: int) -> list[UUID]:
+def _kept(pair: Pair, org_id: int) -> list[UUID]:
     """Return the rows that the log has as inserted, in order; its versions have no gap."""
-    found = fleet.asked(
+    found = pair.asked(
         "select version, id from serai.log where org_id = %s and collection = 1"
         " and change::json ->> 'action' = 'insert' order by version",
         org_id,
@@ -30,28 +30,28 @@ def _kept(fleet: Fleet, org_id: int) -> list[UUID]:
 
 
 async def test_a_synchronous_replica_takes_over_and_no_acknowledged_write_is_lost_or_doubled(
-    fleet: Fleet, tmp_path: Path
+    pair: Pair, tmp_path: Path
 ):
     """By the command; another replica followed the old primary, too."""
     shell = Shell(
-        tmp_path, {"SERAI_DIRECTORY_URL": fleet.settings.directory_url, "SUDO_USER": "ann"}
+        tmp_path, {"SERAI_DIRECTORY_URL": pair.settings.directory_url, "SUDO_USER": "ann"}
     )
     nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/shard"
-    async with await Directory.open(fleet.settings.directory_url) as known:
+    async with await Directory.open(pair.settings.directory_url) as known:
         shard_id = known.shards[0].id
         await add_replica(known, shard_id, "copy-2", nowhere, actor="t", reason="t")
-    await set_synchronous(fleet.primary.url(), ["copy_1"])
-    async with fleet.tills() as (till, neighbour):
+    await set_synchronous(pair.primary.url(), ["copy_1"])
+    async with pair.tills() as (till, neighbour):
         done = asyncio.Event()
         tasks = [asyncio.create_task(each.run(done)) for each in (till, neighbour)]
         await till.more(20)
-        fleet.kill_primary()
+        pair.kill_primary()
         words = ("shard-1", "--to", "copy-1", "--primary-is-down", "--synchronous")
         promoted = await typed(shell, "promote", *words, "--reason", "its machine burned")
         await till.more(20)
         done.set()
         await asyncio.gather(*tasks)
-    kept = [str(each) for each in _kept(fleet, fleet.inns[0].org_id)]
+    kept = [str(each) for each in _kept(pair, pair.inns[0].org_id)]
     assert len(kept) == len(set(kept)), "a write was done twice"
     assert set(till.acknowledged) <= set(kept), "an acknowledged write is lost"
     assert set(kept) == set(till.acknowledged), "nothing appears that was not asked for"
@@ -62,26 +62,26 @@ async def test_a_synchronous_replica_takes_over_and_no_acknowledged_write_is_los
     again = "serai shard replica add shard-1 copy-2 - --reason 'follows copy-1'"
     assert [line for line in promoted.err.splitlines() if line.startswith(again)], promoted
     head = "select epoch, version, state from serai.org where org_id = %s"
-    ((epoch, version, state),) = fleet.asked(head, fleet.inns[0].org_id)
+    ((epoch, version, state),) = pair.asked(head, pair.inns[0].org_id)
     assert (epoch, state) == (1, "active")
-    versions = fleet.asked(
+    versions = pair.asked(
         "select count(distinct version), max(version) from serai.log where org_id = %s",
-        fleet.inns[0].org_id,
+        pair.inns[0].org_id,
     )
     assert versions == [(version, version)]
     audit = "select reason from serai_directory.placement_audit order by version desc limit 3"
-    with psycopg.connect(fleet.settings.directory_url) as directory:
+    with psycopg.connect(pair.settings.directory_url) as directory:
         reasons = directory.execute(audit.encode()).fetchall()
     assert reasons == [("promoted copy-1: its machine burned",)] * 3
 
 
 async def test_an_asynchronous_one_raises_the_epoch_so_that_devices_check_anew(
-    fleet: Fleet, tmp_path: Path
+    pair: Pair, tmp_path: Path
 ):
-    shell = Shell(tmp_path, {"SERAI_DIRECTORY_URL": fleet.settings.directory_url})
-    async with fleet.tills() as (till, _):
+    shell = Shell(tmp_path, {"SERAI_DIRECTORY_URL": pair.settings.directory_url})
+    async with pair.tills() as (till, _):
         token = await token_of(till.api)
-        fleet.kill_primary()
+        pair.kill_primary()
         words = ("shard-1", "--to", "copy-1", "--primary-is-down", "--json")
         promoted = await typed(shell, "promote", *words, "--reason", "its machine burned")
         told = promoted.json
@@ -92,12 +92,10 @@ async def test_an_asynchronous_one_raises_the_epoch_so_that_devices_check_anew(
         assert "nextToken" in answer
 
 
-async def test_a_planned_promotion_loses_nothing_and_needs_nobodys_word(
-    fleet: Fleet, tmp_path: Path
-):
+async def test_a_planned_promotion_loses_nothing_and_needs_nobodys_word(pair: Pair, tmp_path: Path):
     """By the commands: the replica is listed, left out, added again, and promoted."""
     shell = Shell(
-        tmp_path, {"SERAI_DIRECTORY_URL": fleet.settings.directory_url, "SUDO_USER": "ann"}
+        tmp_path, {"SERAI_DIRECTORY_URL": pair.settings.directory_url, "SUDO_USER": "ann"}
     )
     listed = (await typed(shell, "replica", "list", "--json")).json
     assert [(each["shard"], each["name"], each["state"]) for each in listed] == [
@@ -106,10 +104,10 @@ async def test_a_planned_promotion_loses_nothing_and_needs_nobodys_word(
     copy = ("shard-1", "copy-1")
     assert (await typed(shell, "replica", "remove", *copy, "--reason", "a look")).status == 0
     assert (await typed(shell, "replica", "list", "--json")).json == []
-    url = fleet.replica.url("shard")
+    url = pair.replica.url("shard")
     added = await typed(shell, "replica", "add", *copy, url, "--reason", "looked", "--json")
     assert added.json == {"shard": "shard-1", "replica": "copy-1"}
-    async with fleet.tills() as (till, neighbour):
+    async with pair.tills() as (till, neighbour):
         done = asyncio.Event()
         tasks = [asyncio.create_task(each.run(done)) for each in (till, neighbour)]
         await till.more(10)
@@ -133,34 +131,34 @@ async def test_a_planned_promotion_loses_nothing_and_needs_nobodys_word(
     noted = [(each["actor"].split("@")[0], each["reason"]) for each in history]
     assert ("ann", "promoted copy-1: a larger machine") in noted
     assert {("ann", "a look"), ("ann", "looked")} <= set(noted)
-    kept = [str(each) for each in _kept(fleet, fleet.inns[0].org_id)]
+    kept = [str(each) for each in _kept(pair, pair.inns[0].org_id)]
     assert sorted(kept) == sorted(till.acknowledged)
     assert neighbour.errors == []
     with (
-        psycopg.connect(fleet.primary.url("shard"), autocommit=True) as old,
+        psycopg.connect(pair.primary.url("shard"), autocommit=True) as old,
         pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
     ):
         old.execute("update serai.org set version = version + 1")
 
 
-async def test_a_primary_that_does_not_answer_is_not_taken_for_dead(fleet: Fleet):
-    fleet.kill_primary()
+async def test_a_primary_that_does_not_answer_is_not_taken_for_dead(pair: Pair):
+    pair.kill_primary()
     with pytest.raises(ShardError, match="--primary-is-down"):
         await promote(
-            fleet.settings,
+            pair.settings,
             "shard-1",
             "copy-1",
             synchronous=True,
             primary_is_down=False,
             reason="it seems dead",
         )
-    assert await fleet.replica.is_replica()
+    assert await pair.replica.is_replica()
 
 
-async def test_a_replica_that_nobody_knows_is_named_with_those_that_are_known(fleet: Fleet):
+async def test_a_replica_that_nobody_knows_is_named_with_those_that_are_known(pair: Pair):
     with pytest.raises(ShardError, match=r"no replica 'copy-9'\. Replicas: copy-1"):
         await promote(
-            fleet.settings,
+            pair.settings,
             "shard-1",
             "copy-9",
             synchronous=True,
