@@ -12,7 +12,6 @@ import pytest
 
 from serai.adapters.memory.moves import MemoryTarget
 from serai.app import promotion_moves
-from serai.app.move_leftovers import Leftovers
 from serai.app.promotion_moves import Verdict
 from serai.log.copies import _Copy
 from serai.testing.simulation.fleet.promotions import Promotion
@@ -56,11 +55,6 @@ def nobody_brings_it_back(right):
     return wrong
 
 
-def old_copy_goes_before_the_replicas_have_it(_):
-    """An old copy is removed after its time, whatever the new home's replicas have."""
-    return lambda _self, copy, _silent: copy.claim.orgs
-
-
 def opened_again_in_the_epoch_that_it_had(right):
     """What was lost of the new home's versions is numbered a second time."""
 
@@ -81,7 +75,6 @@ BUGS = [
     Bug(Standby, "receive", acknowledged_before_the_replica_has_it, "I2", fleet=True),
     Bug(promotion_moves, "judged", nobody_brings_it_back, "I12", fleet=True, first=20),
     Bug(MemoryTarget, "reopen", opened_again_in_the_epoch_that_it_had, "I8", fleet=True),
-    Bug(Leftovers, "_spare", old_copy_goes_before_the_replicas_have_it, "I3", fleet=True),
 ]
 
 
