@@ -6,7 +6,7 @@ keeps beside who and when. Never shows the user and password of a URL.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from cyclopts import App, Parameter
@@ -15,6 +15,9 @@ from serai.app.settings import load_settings
 from serai.cli import Json
 from serai.cli.run import CommandFailed, console, print_json, run
 from serai.cli.words import Reason, Url, read_url
+
+if TYPE_CHECKING:
+    from serai.app.promotion import Promoted
 
 app = App(name="replica", help="Replicas of a shard: list, add, remove.")
 
@@ -147,6 +150,12 @@ async def _promote(
     if as_json:
         print_json(msgspec.to_builtins(done))
         return 0
+    _tell_promoted(done)
+    return 0
+
+
+def _tell_promoted(done: Promoted) -> None:
+    name, to = done.shard, done.replica
     console.print(f"{to} is the primary of {name}, after {done.seconds:g} s")
     if done.epochs:
         console.print(f"{done.epochs} organisations have a new epoch: their devices check anew")
@@ -163,4 +172,3 @@ async def _promote(
                 f"serai shard replica add {name} {each} - --reason 'follows {to}'  # its URL on"
                 " standard input"
             )
-    return 0
