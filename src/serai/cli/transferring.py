@@ -103,12 +103,11 @@ async def _resume(*, as_json: bool) -> int:
 
 
 async def _transfers(org: str | None, limit: int, *, as_json: bool) -> int:
-    from serai.app.transfer.running import runner
+    from serai.app.transfer.running import past_transfers
 
     settings = load_settings()
     number = None if org is None else await _number(settings, org)
-    async with runner(settings) as running:
-        found = await running.past(number, limit)
+    found = await past_transfers(settings, number, limit)
     if as_json:
         print_json(msgspec.to_builtins(found))
         return 0

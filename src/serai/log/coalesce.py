@@ -444,7 +444,7 @@ class Coalescer:
                 if (
                     isinstance(once, MutationKey)
                     and waiting.refused_by is None
-                    and code is not Code.DEVICE_UNKNOWN
+                    and error.code not in (Code.DEVICE_UNKNOWN, Code.PROPERTY_HELD)
                 ):
                     waiting.refused_by = error
                     return self._again(waiting)

@@ -19,6 +19,7 @@ from integration.centre.full import ORG, ROWS, document, parents
 from integration.centre.test_plans import READ_MAX, SCANS, scans
 from serai.app.transfer.giver import Giver
 from serai.app.transfer.shape import Link, Shape
+from serai.app.transfer.shard import SqlShard
 from serai.core.clock import SystemClock
 from serai.readers.move.link import SETTINGS
 from serai_hospitality import VERTICAL
@@ -41,7 +42,7 @@ def read_by_a_transfer(url: str, ask: Callable[[Giver], object]) -> dict[str, tu
             (LEFT_HOUSE, ORG, [UUID(i) for i in parents().values()], ORG),
         )
         before = scans(conn.cursor(row_factory=dict_row).execute(SCANS))
-        ask(Giver(conn, SHAPE, ORG, SystemClock()))
+        ask(Giver(SqlShard(conn, VERTICAL.name), SHAPE, ORG, SystemClock()))
         after = scans(conn.cursor(row_factory=dict_row).execute(SCANS))
         conn.rollback()
     found = {
@@ -75,7 +76,7 @@ def test_what_leads_across_the_border_of_a_property_is_found_by_one_look(
     inside, others = ((link,), ()) if link in SHAPE.inside else ((), (link,))
     shape = replace(SHAPE, inside=inside, others=others)
     read = read_by_a_transfer(
-        house_url, lambda giver: Giver(giver.conn, shape, ORG, SystemClock()).strays(LEFT_HOUSE)
+        house_url, lambda giver: Giver(giver.shard, shape, ORG, SystemClock()).strays(LEFT_HOUSE)
     )
     assert all(whole == 0 and fetched <= ONCE for whole, fetched in read.values()), read
 

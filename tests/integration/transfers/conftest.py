@@ -9,7 +9,7 @@ import pytest
 
 from integration.moves.conftest import fleet, urls
 from integration.moves.street import Fleet
-from integration.transfers.estate import Estate, settle
+from integration.transfers.estate import Estate, make_estate
 
 __all__ = ["fleet", "urls"]
 
@@ -30,14 +30,3 @@ async def far(fleet: Fleet) -> Estate:
 async def near(fleet: Fleet) -> Estate:
     """The same, with both on one shard."""
     return await make_estate(fleet, "a")
-
-
-async def make_estate(fleet: Fleet, taker: str) -> Estate:
-    """Make a furnished giver on shard a, and a taker."""
-    giver = await settle(fleet, "a")
-    await giver.furnish()
-    bought = giver.row("expenses") | {"vendor_id": giver.ids["vendors"]}
-    giver.ids["bought"] = str(await giver.insert("expenses", bought))
-    found = Estate(fleet, giver, await settle(fleet, taker))
-    await found.taker.rest()
-    return found

@@ -118,6 +118,17 @@ class Estate:
             await sound(house)
 
 
+async def make_estate(fleet: Fleet, taker: str) -> Estate:
+    """Make a furnished giver on shard a, and a taker."""
+    giver = await settle(fleet, "a")
+    await giver.furnish()
+    bought = giver.row("expenses") | {"vendor_id": giver.ids["vendors"]}
+    giver.ids["bought"] = str(await giver.insert("expenses", bought))
+    found = Estate(fleet, giver, await settle(fleet, taker))
+    await found.taker.rest()
+    return found
+
+
 async def sound(house: House) -> None:
     """Tables agree with rows, versions have no gap, the audit record is good."""
     assert house.content(house.home).state == "active"

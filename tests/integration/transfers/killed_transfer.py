@@ -12,6 +12,7 @@ import sys
 from uuid import UUID
 
 from serai.app.runtime import load_vertical
+from serai.app.transfer.hands import Connections
 from serai.app.transfer.reasons import Untransferable
 from serai.app.transfer.records import Claim, Records
 from serai.app.transfer.saga import Saga
@@ -31,6 +32,7 @@ with connect(directory) as conn:
     claim = Records(conn).claim(UUID(prop), int(giver), int(taker), actor="test", reason="to die")
     assert isinstance(claim, Claim)
 vertical = load_vertical("serai_hospitality:VERTICAL")
-with Saga(vertical, (directory, giver_url, taker_url), step=step) as saga:
+reach = Connections(vertical.name, directory, giver_url, taker_url)
+with Saga(vertical, reach, step=step) as saga:
     saga.carry(claim)
 sys.exit("it lived")

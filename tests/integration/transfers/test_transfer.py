@@ -18,6 +18,7 @@ from integration.moves.street import House
 from integration.transfers.estate import Estate, sound
 from serai.app.operator import operator
 from serai.app.transfer.reasons import Untransferable
+from serai.app.transfer.running import past_transfers
 from serai.app.transfer.saga import TransferStats
 from serai.app.transfer.states import Writes
 from serai.core.errors import Code, SeraiError
@@ -161,8 +162,7 @@ async def test_both_records_say_who_when_why_and_where(far: Estate) -> None:
             "actor": operator(),
             "reason": "sold",
         }
-        async with far.runner() as running:
-            (past,) = await running.past(house.org_id, 5)
+        (past,) = await past_transfers(far.fleet.owner.settings, house.org_id, 5)
         assert past.transfer_id == number
         assert (past.step, past.actor, past.reason) == ("done", operator(), "sold")
         assert past.ended_at is not None

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from integration.transfers.estate import Estate, Rows
+from serai.app.transfer.hands import Connections
 from serai.app.transfer.records import Claim, Records
 from serai.app.transfer.saga import Saga
 from serai.app.transfer.states import Writes
@@ -134,14 +135,15 @@ async def die_resuming(estate: Estate, last: str) -> None:
             raise Killed
 
     fleet = estate.fleet
-    urls = (fleet.directory, fleet.url(estate.giver.home), fleet.url(estate.taker.home))
+    homes = fleet.url(estate.giver.home), fleet.url(estate.taker.home)
+    reach = Connections(fleet.runtime.vertical.name, fleet.directory, *homes)
     fleet.sql("directory", "UPDATE serai_directory.transfer SET lease_until = now()")
 
     def work() -> None:
         with connect(fleet.directory) as conn:
             claim = Records(conn).take_over()
         assert claim is not None
-        with Saga(fleet.runtime.vertical, urls, step=step) as saga, pytest.raises(Killed):
+        with Saga(fleet.runtime.vertical, reach, step=step) as saga, pytest.raises(Killed):
             saga.end(claim)
 
     await asyncio.to_thread(work)
@@ -197,13 +199,14 @@ class stopped:  # noqa: N801 - it reads as a statement
 
     def _work(self) -> None:
         estate, fleet = self._estate, self._estate.fleet
-        urls = (fleet.directory, fleet.url(estate.giver.home), fleet.url(estate.taker.home))
+        homes = fleet.url(estate.giver.home), fleet.url(estate.taker.home)
+        reach = Connections(fleet.runtime.vertical.name, fleet.directory, *homes)
         with connect(fleet.directory) as conn:
             claim = Records(conn).claim(
                 estate.hotel, estate.giver.org_id, estate.taker.org_id, actor="z", reason="-"
             )
         assert isinstance(claim, Claim)
-        with Saga(fleet.runtime.vertical, urls, step=self._step) as saga:
+        with Saga(fleet.runtime.vertical, reach, step=self._step) as saga:
             saga.carry(claim)
 
 

@@ -1,4 +1,4 @@
-"""The directory in memory: where organisations live, and the record of moves.
+"""The directory in memory: where organisations live, and the records of moves and transfers.
 
 Owns the simplest code that gives the guarantees of `serai.readers.move.records` and of the tables
 of placement: lists that are gone through. Each call is one transaction. Never looks at a shard.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from serai.readers.move import Claim, LostTurn, OldCopy, Step
 from serai.readers.move.records import BATCH_MAX, LEASE_SECONDS
@@ -37,6 +38,27 @@ class KeptMove:
         return self.step not in (Step.MOVED, Step.UNDONE)
 
 
+@dataclass(slots=True)
+class KeptTransfer:
+    """A row of the record of transfers."""
+
+    transfer_id: int
+    property_id: UUID
+    from_org: int
+    to_org: int
+    term: int
+    lease_until: float
+    actor: str
+    reason: str
+    step: str = "copying"
+    rows: int = 0
+
+    @property
+    def under_way(self) -> bool:
+        """Whether it has no end yet."""
+        return self.step not in ("done", "undone")
+
+
 def _nobody() -> None:
     """Let nobody hear of a change."""
 
@@ -50,7 +72,7 @@ class MemoryDirectory:
 
     Attributes:
         changes: (version, subject, organisation or None, shard or None), oldest first.
-        moves: all that ever were.
+        moves, transfers: all that ever were.
         rung: is called after each change of placement.
     """
 
@@ -67,6 +89,7 @@ class MemoryDirectory:
         self.version = 1
         self.changes: list[tuple[int, str, int | None, int | None]] = []
         self.moves: list[KeptMove] = []
+        self.transfers: list[KeptTransfer] = []
         self.now = now
         self.terms = 0
         self.rung: Callable[[], None] = _nobody
@@ -108,6 +131,16 @@ class MemoryDirectory:
         self.shards[ref.id] = ref
         self._changed("shard", None, ref.id)
 
+    def draw(self) -> int:
+        """Return a term that nobody had."""
+        self.terms += 1
+        return self.terms
+
+    def transferring(self, orgs: Iterable[int]) -> list[int]:
+        """Return which of these take part in a transfer that has not ended."""
+        found = [each for each in self.transfers if each.under_way]
+        return [org for org in orgs if any(org in (t.from_org, t.to_org) for t in found)]
+
     def _changed(self, subject: str, org_id: int | None, shard: int | None) -> None:
         self.version += 1
         self.changes.append((self.version, subject, org_id, shard))
@@ -126,8 +159,9 @@ class MemoryRecords:
         """Begin the moves of those that are not at the target and that nobody moves."""
         del reason
         directory = self._directory
-        term = self._draw()
+        term = directory.draw()
         busy = {move.org_id for move in directory.moves if move.under_way}
+        busy |= {*directory.transferring(orgs)}
         homes: dict[int, list[int]] = {}
         for org in sorted(set(orgs) - busy):
             if directory.home(org) != target:
@@ -148,7 +182,7 @@ class MemoryRecords:
             and move.lease_until < self._directory.now()
             and (orgs is None or move.org_id in orgs)
         ][:BATCH_MAX]
-        term = self._draw()
+        term = self._directory.draw()
         for move in lapsed:
             move.term, move.lease_until = term, self._until()
         return _alike(lapsed)
@@ -157,7 +191,7 @@ class MemoryRecords:
         """Take every move from or to a shard from its mover; return whose they are. None of them
         may flip any more.
         """
-        term = self._draw()
+        term = self._directory.draw()
         found = [
             move
             for move in self._directory.moves
@@ -191,7 +225,7 @@ class MemoryRecords:
     def renew_term(self, claim: Claim, orgs: Sequence[int]) -> list[Claim]:
         """Draw a new term for some of the moves of a claim."""
         found = [move for move in self._of(claim) if move.under_way and move.org_id in orgs]
-        term = self._draw()
+        term = self._directory.draw()
         for move in found:
             move.term, move.lease_until = term, self._until()
         return _alike(found)
@@ -240,9 +274,8 @@ class MemoryRecords:
         ][:limit]
 
     def transferring(self, orgs: Sequence[int]) -> list[int]:
-        """Return nobody: no property is transferred here."""
-        del orgs
-        return []
+        """Return which of these take part in a transfer."""
+        return self._directory.transferring(orgs)
 
     def to_sweep(
         self, grace_seconds: float, *, away: Sequence[int] = (), unsafe: Sequence[int] = ()
@@ -275,10 +308,6 @@ class MemoryRecords:
             for move in self._directory.moves
             if move.org_id in claim.orgs and move.term == claim.term
         ]
-
-    def _draw(self) -> int:
-        self._directory.terms += 1
-        return self._directory.terms
 
     def _until(self) -> float:
         return self._directory.now() + self._lease

@@ -2,9 +2,9 @@
 
 Owns the simplest code that gives their guarantees: what is copied and what is followed are parts of
 an organisation's state, by the same numbers as in PostgreSQL (the log by version, the audit record
-by its own, rows by what the log names). What PostgreSQL finds by transaction (`xmin`) is taken
-whole here, so the count that it compares is always right. A lock that would be waited for is an
-error at once. Never awaits, so each call is atomic.
+by its own, rows by what the log names, replies by what is noted during a move). What PostgreSQL
+finds by transaction (`xmin`) is taken whole here, so the count that it compares is always right. A
+lock that would be waited for is an error at once. Never awaits, so each call is atomic.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class MemoryEnd:
         for org in orgs:
             if org not in lost:
                 known[org].term = term
+                known[org].noted = (known[org].noted or set()) if home else None
         if lost:
             raise LostTurn(term)
         return {org: (known[org].head.state, org in new) for org in orgs}
@@ -85,6 +86,7 @@ class MemoryEnd:
             raise LostTurn(term)
         for org in found:
             org.head = replace(org.head, state=after)
+            org.noted = org.noted if after == "frozen" else None
 
     def sweep(self, orgs: Sequence[int], term: int) -> None:
         """Remove what is here of organisations that live elsewhere."""
@@ -94,6 +96,7 @@ class MemoryEnd:
             org.partial = True
             org.rows, org.gone, org.log, org.audit, org.refusals = {}, set(), [], [], []
             org.replies, org.devices, org.past, org.life = {}, {}, {}, None
+            org.left, org.departures, org.noted = {}, set(), None
 
     def open_since(self, orgs: Sequence[int], term: int) -> set[int]:
         """Return those that live here since this term or a later one."""
@@ -138,11 +141,15 @@ class MemorySource(MemoryEnd):
             named = {(e.collection, e.id) for e in org.log}
             org.rows = {key: row for key, row in org.rows.items() if key in named}
             org.gone = {key for key in org.gone if key in named}
+            noted = org.noted or set()
+            org.replies = {once: reply for once, reply in org.replies.items() if once in noted}
             part[org_id] = org
         return MemoryChanges({}, {}, "", Mark(versions, numbers, "0"), behind, part)
 
     def rest(self, orgs: Sequence[int], term: int) -> None:
-        """Note nothing any more; nothing is noted here."""
+        """Note nothing any more, where it is this term's turn."""
+        for org in self._mine(orgs, term, ("active", "frozen", "moved")):
+            org.noted = None
 
 
 class MemoryTarget(MemoryEnd):
@@ -178,6 +185,7 @@ class MemoryTarget(MemoryEnd):
             if org.rows or org.log or org.audit:
                 raise psycopg.errors.UniqueViolation("what a broken copy left is here")
             org.rows, org.gone, org.log, org.audit = each.rows, each.gone, each.log, each.audit
+            org.replies = each.replies
             _rest(org, each)
 
     def take(self, orgs: Sequence[int], term: int, changes: Changes) -> None:
@@ -192,6 +200,7 @@ class MemoryTarget(MemoryEnd):
                 org.gone |= each.gone
                 org.log += each.log
                 org.audit += each.audit
+                org.replies |= each.replies
                 _rest(org, each)
 
     def complete(
@@ -210,5 +219,5 @@ class MemoryTarget(MemoryEnd):
 
 def _rest(org: Organisation, each: Organisation) -> None:
     """Take what is not followed by number."""
-    org.replies, org.devices, org.past = each.replies, each.devices, each.past
-    org.refusals, org.life = each.refusals, each.life
+    org.devices, org.past, org.refusals = each.devices, each.past, each.refusals
+    org.life, org.left, org.departures = each.life, each.left, each.departures

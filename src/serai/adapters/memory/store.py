@@ -8,7 +8,7 @@ Never does I/O; a call is atomic because it never awaits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
@@ -24,12 +24,13 @@ from serai.core.clock import Clock, SystemClock, timestamp_text
 from serai.core.errors import Code
 from serai.core.ids import ORG_SCOPE
 from serai.core.token import Position
-from serai.log.audit import FIRST_HASH, chained, entries_of
+from serai.log.audit import FIRST_HASH, Said, chained, entries_of
 from serai.model import Vertical
 from serai.ports.life import SegmentPage
 from serai.ports.store import (
     AuditEntry,
     AuditPage,
+    Author,
     Committed,
     Failed,
     Fenced,
@@ -61,7 +62,13 @@ class Organisation:
     """All that is kept of one organisation.
 
     Attributes:
-        term: of the mover whose turn it is. partial: rows of a copy may be missing.
+        term: of the mover, or of the transfer, whose turn it is.
+        held: the property that is being handed over.
+        left: deleted rows that left with their property -> where they were.
+        departures: properties that were handed over.
+        noted: replies since a move began; None: nobody moves it.
+        partial: rows of a copy may be missing.
+        restoring: a restore holds its writes up.
     """
 
     head: Head
@@ -80,6 +87,11 @@ class Organisation:
     life: KeptLife | None = None
     term: int = 0
     partial: bool = False
+    held: UUID | None = None
+    left: dict[tuple[int, UUID], UUID] = field(default_factory=dict[tuple[int, UUID], UUID])
+    departures: set[UUID] = field(default_factory=set[UUID])
+    noted: set[object] | None = None
+    restoring: bool = False
 
     def copied(self) -> Organisation:
         """Return the same state in containers of its own; what is in them never changes."""
@@ -96,6 +108,11 @@ class Organisation:
             life=None if self.life is None else self.life.copied(),
             term=self.term,
             partial=self.partial,
+            held=self.held,
+            left=dict(self.left),
+            departures=set(self.departures),
+            noted=None if self.noted is None else set(self.noted),
+            restoring=self.restoring,
         )
 
 
@@ -131,6 +148,29 @@ class MemoryStore:
         """The logs, for upkeep."""
         return MemoryLifeStore(self.organisations)
 
+    @property
+    def declared(self) -> Vertical:
+        """What is stored here."""
+        return self._vertical
+
+    async def departed(self, asked: Sequence[tuple[int, int, UUID, list[UUID]]]) -> dict[int, Code]:
+        """Tell what goes or went with its property; see `serai.log.departures`."""
+        found = {place: self._departed(*each) for place, each in enumerate(asked)}
+        return {place: code for place, code in found.items() if code is not None}
+
+    def _departed(
+        self, org_id: int, collection: int, row_id: UUID, named: Sequence[UUID]
+    ) -> Code | None:
+        org = self.organisations.get(org_id)
+        if org is None:
+            return None
+        key = collection, row_id
+        about = {*named, org.left.get(key)}
+        if not org.departures.isdisjoint(about):
+            return Code.PROPERTY_TRANSFERRED
+        about |= {org.rows[key].scope} if key in org.rows else set()
+        return Code.PROPERTY_HELD if org.held is not None and org.held in about else None
+
     def prune(self, org_id: int, floor: int) -> None:
         """Forget the log up to version `floor`, as the horizon does. Ids of deleted rows stay."""
         org = self.organisations[org_id]
@@ -157,6 +197,10 @@ class MemoryStore:
 
     async def commit(self, writes: Sequence[PlannedWrite]) -> list[Outcome]:
         """Apply the writes; an outcome for each, in their order."""
+        return self.commit_now(writes)
+
+    def commit_now(self, writes: Sequence[PlannedWrite]) -> list[Outcome]:
+        """Do what `commit` does, for those who cannot await."""
         halted: set[tuple[int, UUID]] = set()
         outcomes: list[Outcome] = []
         for write in writes:
@@ -173,11 +217,7 @@ class MemoryStore:
         org = self.organisations.get(write.org_id)
         if org is None:
             return Fenced(Code.ORG_MOVED, 0)
-        if org.head.state != "active":
-            return Fenced(Code.ORG_FROZEN if org.head.state == "frozen" else Code.ORG_MOVED, 0)
-        if org.head.epoch != write.epoch:
-            return Fenced(Code.ORG_MOVED, org.head.epoch)
-        earlier = _earlier(org, write)
+        earlier = _fence(org, write) or _earlier(org, write)
         if earlier is not None:
             return earlier
         versions = ((org.rows.get((r.collection, r.id)), r.version) for r in write.reads)
@@ -190,7 +230,7 @@ class MemoryStore:
         for op in write.ops:
             if op.op == "insert" and (op.collection, op.id) in rows:
                 return Failed(Code.ROW_EXISTS, Code.ROW_EXISTS.kind.remedy)
-            _apply(rows, op, version)
+            apply(rows, op, version)
         failed = violation(self._vertical, rows, write.ops)
         if failed is not None:
             return failed
@@ -209,13 +249,18 @@ class MemoryStore:
         for op in write.ops:
             if op.op == "delete":
                 org.gone.add((op.collection, op.id))
-            org.log.append(LogEntry(version, op.scope, op.collection, op.id, _logged(op, version)))
+                if write.author.via == "transfer":
+                    org.left[op.collection, op.id] = op.scope
+            org.log.append(LogEntry(version, op.scope, op.collection, op.id, logged(op, version)))
         granted = version if write.grants_change else org.head.grants_version
         org.head = replace(org.head, version=version, grants_version=granted)
-        _record(org, write, timestamp_text(self._clock.now()))
+        said, at = entries_of(write), timestamp_text(self._clock.now())
+        record(org, write.org_id, version, said, write.author, at)
         once = write.once
         if once is not None:
             org.replies[once] = (version, write.body_hash, write.reply)
+            if org.noted is not None:
+                org.noted.add(once)
         if isinstance(once, MutationKey):
             org.devices[once.device_id] = (once.user_id, once.number)
             if write.refusal is not None:
@@ -225,7 +270,7 @@ class MemoryStore:
                     once.device_id,
                     once.number,
                     write.refusal,
-                    timestamp_text(self._clock.now()),
+                    at,
                 )
                 org.refusals.append(kept)
 
@@ -375,18 +420,20 @@ class MemoryStore:
         return [] if org is None else org.refusals
 
 
-def _record(org: Organisation, write: PlannedWrite, at: str) -> None:
-    """Add the write's entries to the audit record."""
-    for op, collection, row_id, scope, content in entries_of(write):
+def record(
+    org: Organisation, org_id: int, version: int, said: Iterable[Said], author: Author, at: str
+) -> None:
+    """Add entries to the audit record."""
+    for op, collection, row_id, scope, content in said:
         before = org.audit[-1].hash if org.audit else FIRST_HASH
         entry = AuditEntry(
-            org_id=write.org_id,
+            org_id=org_id,
             number=len(org.audit) + 1,
             at=at,
-            version=org.head.version,
-            user_id=write.author.user_id,
-            device_id=write.author.device_id,
-            via=write.author.via,
+            version=version,
+            user_id=author.user_id,
+            device_id=author.device_id,
+            via=author.via,
             op=op,
             collection=collection,
             row_id=row_id,
@@ -395,6 +442,24 @@ def _record(org: Organisation, write: PlannedWrite, at: str) -> None:
             hash=b"",
         )
         org.audit.append(msgspec.structs.replace(entry, hash=chained(before, entry)))
+
+
+def _fence(org: Organisation, write: PlannedWrite) -> Fenced | None:
+    """Return why the organisation takes no such write now, None if it does."""
+    if org.head.state != "active":
+        return Fenced(Code.ORG_FROZEN if org.head.state == "frozen" else Code.ORG_MOVED, 0)
+    if org.head.epoch != write.epoch:
+        return Fenced(Code.ORG_MOVED, org.head.epoch)
+    if org.held is not None and _is_held(org.held, write):
+        return Fenced(Code.PROPERTY_HELD, 0)
+    return None
+
+
+def _is_held(held: UUID, write: PlannedWrite) -> bool:
+    """Tell whether a write is one to a property that is being handed over, or names it."""
+    return write.author.via != "transfer" and any(
+        op.scope == held or (op.op != "delete" and str(held) in op.doc) for op in write.ops
+    )
 
 
 def _earlier(org: Organisation, write: PlannedWrite) -> Outcome | None:
@@ -415,8 +480,9 @@ def _earlier(org: Organisation, write: PlannedWrite) -> Outcome | None:
     return None if kept is None else Replayed(kept[0], kept[2], kept[1] == write.body_hash)
 
 
-def _apply(rows: dict[tuple[int, UUID], StoredRow], op: RowOp, version: int) -> None:
+def apply(rows: dict[tuple[int, UUID], StoredRow], op: RowOp, version: int) -> None:
     key = (op.collection, op.id)
+    """Do one change to rows."""
     match op.op:
         case "insert":
             rows[key] = StoredRow(version, op.scope, op.doc, {}, version)
@@ -428,5 +494,6 @@ def _apply(rows: dict[tuple[int, UUID], StoredRow], op: RowOp, version: int) -> 
             del rows[key]
 
 
-def _logged(op: RowOp, version: int) -> str:
+def logged(op: RowOp, version: int) -> str:
+    """Return a change as the log has it."""
     return change_text(op.op, op.id, version, None if op.op == "delete" else op.doc)

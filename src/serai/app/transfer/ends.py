@@ -1,7 +1,7 @@
 """An end of a transfer: one organisation on its shard.
 
-Owns what both ends have in common: the statements on shards, and reading rows by id. Promises that
-every change asks for the transfer's term. Never decides what comes next.
+Owns what both ends have in common: where it stands, and reading rows by id. Promises that every
+change asks for the transfer's term. Never decides what comes next.
 """
 
 from __future__ import annotations
@@ -13,24 +13,19 @@ from uuid import UUID
 
 import msgspec
 
+from serai.app.transfer.ports import TransferShard
 from serai.app.transfer.shape import Shape
 from serai.core.clock import Clock, timestamp_text
 from serai.core.limits import WRITE_ROWS_MAX
-from serai.model import Collection, Scope
+from serai.model import Collection
 from serai.model.rules import Row
 from serai.ports.store import Author
-from serai.readers.move.link import Conn, turn
-from serai.schema.collections import column_type, named
-from serai.shard.queries import load_queries
+from serai.readers.move.link import turn
 
 AUTHOR: Final = Author(UUID("00000000-0000-7000-8000-000000000001"), None, "transfer")
 """Serai itself; the entries about a transfer name who ordered it."""
 PAGE_ROWS: Final = 2 * WRITE_ROWS_MAX
 """Rows of an arrival in one statement: two versions, 25 MiB if every row is as large as may be."""
-_SQL: Final = {
-    name: text.encode() for name, text in load_queries("serai.app.transfer", "ends.sql").items()
-}
-_FORMS: Final = load_queries("serai.app.transfer", "forms.sql")
 _decode = msgspec.json.Decoder(dict[str, str | int | bool | None]).decode
 
 
@@ -50,12 +45,12 @@ class Place:
     """One organisation on its shard.
 
     Args:
-        conn: as the shard's owner, in autocommit.
+        shard: where it lives.
     """
 
-    def __init__(self, conn: Conn, shape: Shape, org_id: int, clock: Clock) -> None:
+    def __init__(self, shard: TransferShard, shape: Shape, org_id: int, clock: Clock) -> None:
         """Keep the parts."""
-        self.conn = conn
+        self.shard = shard
         self.shape = shape
         self.org_id = org_id
         self._clock = clock
@@ -89,16 +84,7 @@ class Place:
         """Return (texts of the fields) -> id, of the rows that are like one of `values` in the
         first of them.
         """
-        first = fields[0]
-        statement = self.form(
-            "same_things",
-            collection,
-            texts=", ".join(f"t.{named(name)}::text" for name in fields),
-            first=named(first),
-            kind=column_type(collection.fields[first]),
-        )
-        given = {"org": self.org_id, "values": [row[first] for row in values]}
-        found = self.conn.execute(statement, given).fetchall()
+        found = self.shard.same_things(self.org_id, collection, fields, values)
         return {tuple(texts): row_id for row_id, texts in found}
 
     def count(self, collection: Collection, scope: UUID) -> int:
@@ -108,15 +94,8 @@ class Place:
 
     def query(self, name: str, **given: object) -> list[tuple[Any, ...]]:
         """Run a named statement about the organisation."""
-        cursor = self.conn.execute(_SQL[name], {"org": self.org_id, **given})
-        return cursor.fetchall() if cursor.description else []
+        return self.shard.query(name, org=self.org_id, **given)
 
     def now(self) -> str:
         """Return the moment, as the audit record says it."""
         return timestamp_text(self._clock.now())
-
-    def form(self, name: str, collection: Collection, **names: str) -> bytes:
-        """Return a statement about the table of a collection."""
-        place = "id" if collection.scope is Scope.SELF else "property_id"
-        table = f"{self.shape.vertical.name}.{named(collection.name)}"
-        return _FORMS[name].format(table=table, place=named(place), **names).encode()

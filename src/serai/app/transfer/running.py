@@ -23,7 +23,9 @@ from serai.app.operator import operator
 from serai.app.runtime import load_vertical
 from serai.app.settings import Settings
 from serai.app.shard_facts import ShardError, fleet_directory
+from serai.app.transfer.hands import ThreadHands
 from serai.app.transfer.mapping import Mapping
+from serai.app.transfer.ports import Hands
 from serai.app.transfer.reasons import Untransferable, reasons_against
 from serai.app.transfer.records import BUSY, Claim, Past, Records
 from serai.app.transfer.saga import Saga, TransferStats
@@ -31,7 +33,6 @@ from serai.app.transfer.shape import Shape
 from serai.model import Vertical
 from serai.readers.move.link import LostTurn, connect
 from serai.readers.move.records import LEASE_SECONDS
-from serai.shard.directory import Directory
 
 _INTERRUPTIBLE: Final = ("claim ", "look", "hold", "freeze", "map", "copy", "page")
 """Steps before which an interrupt ends the transfer. What is decided goes on to its end, and so
@@ -83,13 +84,17 @@ def _nothing(_: TransferStats) -> None:
 
 
 class Runner:
-    """Runs sagas in a thread. Use `async with runner(settings)`."""
+    """Runs sagas in hands. Use `async with runner(settings)`.
 
-    def __init__(self, settings: Settings, directory: Directory) -> None:
+    Attributes:
+        actor: for the record.
+    """
+
+    def __init__(self, hands: Hands, vertical: Vertical, actor: str) -> None:
         """Keep the parts."""
-        self._url = settings.directory_url
-        self._directory = directory
-        self._vertical: Vertical = load_vertical(settings.vertical)
+        self.actor = actor
+        self._hands = hands
+        self._vertical = vertical
         self._stop = threading.Event()
 
     async def transfer(self, asked: Asked, progress: Progress = _nothing) -> TransferStats:
@@ -99,8 +104,7 @@ class Runner:
             ShardError: it cannot begin now. Untransferable: it was undone; the message says why.
             LostTurn: somebody else ends it. psycopg.Error: it is undone, or somebody must resume.
         """
-        who = operator()
-        claim = await asyncio.to_thread(self._claim, asked, who)
+        claim = await self._hands.call(self._claim, asked)
         if isinstance(claim, str):
             raise ShardError(BUSY[claim])
         return await self._run(claim, lambda saga: saga.carry(claim), progress)
@@ -116,7 +120,7 @@ class Runner:
         ended = Ended()
         tried: list[int] = []
         while most is None or len(tried) < most:
-            claim = await asyncio.to_thread(self._take_over, tried)
+            claim = await self._hands.call(self._take_over, tried)
             if claim is None:
                 break
             tried.append(claim.transfer_id)
@@ -133,23 +137,19 @@ class Runner:
 
     async def foresee(self, asked: Asked) -> Foreseen:
         """Return what a transfer would take."""
-        await self._directory.refresh()
-        return await asyncio.to_thread(self._foresee, asked)
-
-    async def past(self, org_id: int | None, limit: int) -> list[Past]:
-        """Return the last transfers, newest first."""
-        return await asyncio.to_thread(self._past, org_id, limit)
+        await self._hands.refresh()
+        return await self._hands.call(self._foresee, asked)
 
     async def _run(self, claim: Claim, work: Callable[[Saga], T], progress: Progress) -> T:
         # From the claim on neither organisation can be moved.
-        await self._directory.refresh()
+        await self._hands.refresh()
 
         def threaded() -> T:
             with self._saga(claim, progress) as saga:
                 return work(saga)
 
         beat = asyncio.create_task(self._beat(claim))
-        task = asyncio.create_task(asyncio.to_thread(threaded))
+        task = asyncio.create_task(self._hands.call(threaded))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -165,51 +165,42 @@ class Runner:
             await asyncio.sleep(LEASE_SECONDS / 3)
             # The next one may come through; without one, at worst a successor takes over.
             with contextlib.suppress(psycopg.OperationalError):
-                await asyncio.to_thread(self._renew, claim)
+                await self._hands.call(self._renew, claim)
 
     # ------------------------------------------------------------ in threads
 
     def _saga(self, claim: Claim, progress: Progress) -> Saga:
-        urls = (self._home(claim.from_org), self._home(claim.to_org))
         saga: Saga = Saga(
             self._vertical,
-            (self._url, *urls),
+            self._hands.reach(claim),
             step=lambda name: self._at(name, saga.stats, progress),
         )
         return saga
-
-    def _home(self, org_id: int) -> str:
-        return self._directory.resolve(org_id).url
 
     def _at(self, name: str, stats: TransferStats, progress: Progress) -> None:
         progress(stats)
         if self._stop.is_set() and name.startswith(_INTERRUPTIBLE):
             raise Interrupted
 
-    def _claim(self, asked: Asked, who: str) -> Claim | str:
-        with connect(self._url, name="serai transfer") as conn:
-            return Records(conn).claim(
-                asked.property_id, asked.from_org, asked.to_org, actor=who, reason=asked.reason
-            )
+    def _claim(self, asked: Asked) -> Claim | str:
+        with self._hands.records() as records:
+            orgs = asked.from_org, asked.to_org
+            return records.claim(asked.property_id, *orgs, actor=self.actor, reason=asked.reason)
 
     def _take_over(self, without: list[int]) -> Claim | None:
-        with connect(self._url, name="serai transfer") as conn:
-            return Records(conn).take_over(without)
+        with self._hands.records() as records:
+            return records.take_over(without)
 
     def _renew(self, claim: Claim) -> None:
-        with connect(self._url, name="serai transfer") as conn:
-            Records(conn).renew(claim)
-
-    def _past(self, org_id: int | None, limit: int) -> list[Past]:
-        with connect(self._url, name="serai transfer") as conn:
-            return Records(conn).past(org_id, limit)
+        with self._hands.records() as records:
+            records.renew(claim)
 
     def _foresee(self, asked: Asked) -> Foreseen:
         shape = Shape.of(self._vertical)
         claim = Claim(0, asked.property_id, asked.from_org, asked.to_org, 0, "", asked.reason)
         found = Foreseen()
-        with connect(self._url, name="serai transfer") as conn:
-            busy = Records(conn).busy([asked.from_org, asked.to_org])
+        with self._hands.records() as records:
+            busy = records.busy([asked.from_org, asked.to_org])
         found.against += [BUSY[busy]] if busy else []
         with self._saga(claim, _nothing) as saga:
             giver, taker, scope = saga.giver(claim), saga.taker(claim), asked.property_id
@@ -234,5 +225,17 @@ def _end(claim: Claim, saga: Saga) -> bool:
 @contextlib.asynccontextmanager
 async def runner(settings: Settings) -> AsyncGenerator[Runner]:
     """Open the directory, and give who runs transfers."""
+    vertical = load_vertical(settings.vertical)
     async with fleet_directory(settings) as directory:
-        yield Runner(settings, directory)
+        hands = ThreadHands(vertical.name, settings.directory_url, directory)
+        yield Runner(hands, vertical, operator())
+
+
+async def past_transfers(settings: Settings, org_id: int | None, limit: int) -> list[Past]:
+    """Return the last transfers, of an organisation or of all, newest first."""
+
+    def listed() -> list[Past]:
+        with connect(settings.directory_url, name="serai transfer") as conn:
+            return Records(conn).past(org_id, limit)
+
+    return await asyncio.to_thread(listed)

@@ -20,8 +20,9 @@ import psycopg
 
 from serai.app.transfer.giver import Giver
 from serai.app.transfer.mapping import Mapping
+from serai.app.transfer.ports import TransferReach, TransferRecords
 from serai.app.transfer.reasons import Untransferable, reasons_against, refusals
-from serai.app.transfer.records import Claim, Records
+from serai.app.transfer.records import Claim
 from serai.app.transfer.shape import Shape
 from serai.app.transfer.states import Step, course
 from serai.app.transfer.taker import Arrival, Taker
@@ -29,7 +30,7 @@ from serai.core.clock import Clock, SystemClock
 from serai.core.ids import ORG_SCOPE
 from serai.core.limits import WRITE_ROWS_MAX
 from serai.model import Vertical
-from serai.readers.move.link import Conn, LostTurn, connect
+from serai.readers.move.link import LostTurn
 from serai.readers.move.states import Course
 
 _STALE_MAX: Final = 20
@@ -62,24 +63,22 @@ class Saga:
     """Transfers between two organisations. Use as a context manager; one thread at a time.
 
     Args:
-        directory, giver, taker: URLs, as their owners: of the directory, and of the shards on which
-            the two organisations live. It may be one shard.
+        reach: the way to the two organisations and to the record; it is closed in the end.
         step: is called with the name of each step before it begins.
     """
 
     def __init__(
         self,
         vertical: Vertical,
-        urls: tuple[str, str, str],
+        reach: TransferReach,
         *,
         step: Callable[[str], None] = lambda _: None,
         clock: Clock | None = None,
     ) -> None:
-        """Keep the addresses; connections are opened on first use and again after a loss."""
+        """Keep the parts."""
         self.stats = TransferStats()
         self._shape = Shape.of(vertical)
-        self._urls: dict[str, str] = dict(zip(("directory", "giver", "taker"), urls, strict=True))
-        self._conns: dict[str, Conn] = {}
+        self._reach = reach
         self._step = step
         self._clock = clock or SystemClock()
 
@@ -92,9 +91,7 @@ class Saga:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for conn in self._conns.values():
-            conn.close()
-        self._conns.clear()
+        self._reach.close()
 
     def carry(self, claim: Claim) -> TransferStats:
         """Transfer a claimed property. After an error it is undone, unless it was decided, somebody
@@ -158,11 +155,11 @@ class Saga:
 
     def giver(self, claim: Claim) -> Giver:
         """Return the organisation that the property leaves."""
-        return Giver(self._conn("giver"), self._shape, claim.from_org, self._clock)
+        return Giver(self._reach.giver, self._shape, claim.from_org, self._clock)
 
     def taker(self, claim: Claim) -> Taker:
         """Return the organisation that gets it."""
-        return Taker(self._conn("taker"), self._shape, claim.to_org, self._clock)
+        return Taker(self._reach.taker, self._shape, claim.to_org, self._clock)
 
     def _prepare(self, claim: Claim) -> None:
         """Take both ends to where nothing that is copied can change any more."""
@@ -278,12 +275,5 @@ class Saga:
         return _encode(told).decode()
 
     @property
-    def _records(self) -> Records:
-        return Records(self._conn("directory"))
-
-    def _conn(self, end: str) -> Conn:
-        """Return the connection to one of the three, opened again if it was lost."""
-        conn = self._conns.get(end)
-        if conn is None or conn.closed:
-            conn = self._conns[end] = connect(self._urls[end], name="serai transfer")
-        return conn
+    def _records(self) -> TransferRecords:
+        return self._reach.records

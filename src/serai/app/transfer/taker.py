@@ -12,7 +12,6 @@ from uuid import UUID
 
 from serai.app.transfer.ends import AUTHOR, Place
 from serai.model import Collection
-from serai.readers.move.ends import End
 from serai.readers.move.link import turn
 
 
@@ -25,7 +24,7 @@ class Taker(Place):
         Raises:
             LostTurn: it is not in that state under this term.
         """
-        End(self.conn).change([self.org_id], term, (before,), after)
+        self.shard.change(self.org_id, term, before, after)
 
     def claim(self, term: int) -> None:
         """Take the organisation for a term, and end what others have begun there: their rows would
@@ -40,7 +39,7 @@ class Taker(Place):
     @contextmanager
     def arrival(self) -> Generator[Arrival]:
         """Begin an arrival: nobody sees anything of it before the block ends."""
-        with self.conn.transaction():
+        with self.shard.transaction():
             self.query("begin_arrival")
             yield Arrival(self)
 

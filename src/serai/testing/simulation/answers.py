@@ -17,7 +17,7 @@ import msgspec
 from serai.core.token import SinceToken, TokenSealer
 from serai.ports.store import Head
 from serai.testing.simulation.callers import NEIGHBOUR
-from serai.testing.simulation.history import History, RowId
+from serai.testing.simulation.history import Channel, History, RowId
 from serai.testing.simulation.neighbour import CANARY
 from serai.testing.simulation.server import FORGER, Exchange
 from serai.testing.simulation.tokens import Tokens, coverage, is_complete, scopes, stands_for
@@ -25,7 +25,7 @@ from serai.testing.simulation.tokens import Tokens, coverage, is_complete, scope
 _ERRORS: Final = frozenset(
     {
         *("deadline", "unavailable", "contended", "mutation_gap", "must_refetch"),
-        *("unauthenticated", "org_frozen", "org_moved"),
+        *("unauthenticated", "org_frozen", "org_moved", "property_held"),
     }
 )
 """What a device may be told in a run; anything else is a defect."""
@@ -36,7 +36,7 @@ class Answers:
 
     def __init__(self, history: History, sealer: TokenSealer) -> None:
         """Start with nothing seen."""
-        self.tokens = Tokens(sealer)
+        self.tokens = Tokens(sealer, history.org_id)
         self._history = history
         self._trace = history.trace
         self._replies: dict[tuple[UUID, int], Any] = {}
@@ -120,14 +120,14 @@ class Answers:
                 return
             # A replica may not have heard of the horizon yet, and then it has the log.
             old = since is not None and since.position.version < exchange.floor
-            old = old and not exchange.replicas
-            self._trace.require(not old, "I10: a token below the horizon was continued")
+            self._trace.require(
+                exchange.replicas or not old, "I10: a token below the horizon was continued"
+            )
             other = since is not None and since.position.epoch < exchange.epoch
             self._trace.require(not other, "I10: a token of another epoch was continued")
             for change in part["changes"]:
                 row = (number, UUID(change["id"]))
-                visible = self._history.channel_of(row) in seen
-                self._trace.require(visible, f"I6: {exchange.device} was sent {part['name']} {row}")
+                self._visible(exchange.device, row, seen)
                 self._trace.branch("tombstone", change["action"] == "delete")
                 sent[row] = change["version"]
             now = self.tokens.read(exchange.user, part["nextToken"])
@@ -138,6 +138,13 @@ class Answers:
             self._count(part, since, now)
         if since is not None and now is not None:
             self._whole(exchange.device, since, now, sent)
+
+    def _visible(self, device: str, row: RowId, seen: set[Channel]) -> None:
+        """Judge that a row is one of the organisation's, and in the caller's channels."""
+        known = row in self._history.rows
+        self._trace.require(known, f"I5: {device} was sent {row}, of elsewhere")
+        visible = not known or self._history.channel_of(row) in seen
+        self._trace.require(visible, f"I6: {device} was sent {row}")
 
     def _recent(self, exchange: Exchange, request: dict[str, Any], answer: dict[str, Any]) -> None:
         """Judge that an answer is not older than it may be: what was committed when its request

@@ -16,8 +16,16 @@ from serai.testing.simulation.loop import VirtualClock
 
 ORG = 7
 NEIGHBOUR_ORG = 8
+BUYER_ORG = 9
 NEIGHBOUR = UUID(int=0xE)
 """The one user of the neighbour."""
+BUYER = UUID(int=0xB0)
+"""The one user of the buyer."""
+
+
+def org_of(user: UUID) -> int:
+    """Return the organisation of a user."""
+    return {NEIGHBOUR: NEIGHBOUR_ORG, BUYER: BUYER_ORG}.get(user, ORG)
 
 
 class Identity:
@@ -44,6 +52,6 @@ class Identity:
         """Return the caller of a user."""
         if user in self.signed_out:
             raise SeraiError(Code.UNAUTHENTICATED)
-        org_id = NEIGHBOUR_ORG if user == NEIGHBOUR else ORG
+        org_id = org_of(user)
         grant = await self.grants.get(self._source, org_id, user, self._vertical)
         return Caller(org_id, user, grant, self._vertical)

@@ -78,6 +78,8 @@ FLEET_FAULTS: Final = frozenset(
         "promotion_synchronous",
         "replica_lags",
         "replica_stuck",
+        *(f"seller_{what}" for what in ("cut_after", "cut_before", "interrupted", "killed")),
+        "seller_stalled",
     }
 )
 """Of runs with several shards."""
@@ -89,6 +91,15 @@ _CALLS: Final = (
     "under_way",
 )
 """Of a mover, at each of which it may be killed."""
+SELLING: Final = (
+    *("advance_decided", "advance_done", "advance_undoing", "advance_undone", "arrive", "arrived"),
+    *("begin_arrival", "buried", "change_active", "change_frozen", "claim", "commit", "count"),
+    *("departed", "end_arrivals", "grants", "hold", "out_of_place", "page"),
+    *("referred", "renew", "rows_of", "standing", "step", "take_over", "turn"),
+)
+"""Of a seller."""
+_OFTEN: Final = ("buried", "claim", "end_arrivals", "hold", "out_of_place", "renew", "rows_of")
+"""Of these: calls that every transfer makes, at each of which seeds must have killed one."""
 _KILLED: Final = frozenset(f"mover_killed_at_{call}" for call in _CALLS)
 _SELDOM: Final = ("make_months", "months", "renew_term", "reopen", "step")
 """Calls that are made in one move of many, or take no time."""
@@ -104,9 +115,16 @@ FLEET_BRANCHES: Final = _KILLED | frozenset(
         "error_org_frozen",
         "error_org_moved",
         "fenced_off",
+        "error_property_held",
+        "property_arrived",
+        "refused_transferred",
+        "seller_cut_off",
+        *(f"seller_killed_at_{call}" for call in _OFTEN),
+        *(f"transfer_{what}" for what in ("busy", "done", "failed", "finished")),
+        "transfer_undone",
         "tail_lost",
         "move_busy",
-        "move_cut_off",
+        "mover_cut_off",
         "move_ended",
         "move_moved",
         "move_stuck",
@@ -164,6 +182,8 @@ LUCK: Final = _KILLED | frozenset(
     {
         "arrival_lost",
         "brought_back",
+        *(f"seller_killed_at_{call}" for call in _OFTEN),
+        "transfer_finished",
         "move_stuck",
         "read_primary_failed",
         "read_waited",
@@ -189,6 +209,10 @@ RARE: Final = frozenset(
         "error_mutation_gap",
         "failed_reference_missing",
         *(f"mover_killed_at_{call}" for call in _SELDOM),
+        *(f"seller_killed_at_{call}" for call in SELLING if call not in _OFTEN),
+        "transfer_refused",
+        "transfer_stuck",
+        "transfer_turn_lost",
     }
 )
 """May occur, and need more luck than that: nothing is concluded from their absence."""

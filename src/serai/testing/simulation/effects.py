@@ -26,6 +26,12 @@ def wrong_effect(
     # A base of 1 says nothing about what was seen, see `_alone`; nor does one that was lost.
     blind = written.base == 1 or written.epoch < history.sure_since
     foreign = [each for each in between if each.author != device.id and not blind]
+    gone = history.has_gone(row, written.fields)
+    if write.refusal is not None and write.refusal.code == "property_transferred":
+        history.trace.branch("refused_transferred")
+        return None if gone and not write.ops else "is refused, though its property is here"
+    if gone and not write.ops:
+        return f"is for a property that has gone, and is not refused by that name: {write.reply}"
     if write.refusal is not None:
         history.trace.branch(write.refusal.outcome)
         if write.ops:

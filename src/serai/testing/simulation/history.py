@@ -9,20 +9,20 @@ roles are read from the vertical's table by rules of its own. Never changes anyt
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 import msgspec
 
 from serai.adapters.memory.store import Organisation
+from serai.core.ids import ORG_SCOPE
 from serai.model import Scope, Vertical
 from serai.ports.store import (
     Committed,
     Failed,
     Fenced,
     Gap,
-    IdempotencyKey,
     MutationKey,
     Outcome,
     PlannedWrite,
@@ -30,11 +30,14 @@ from serai.ports.store import (
     RowOp,
     Stale,
 )
+from serai.testing.simulation.outcomes import is_kept, name_of, said
+from serai.testing.simulation.payments import Payments
 from serai.testing.simulation.trace import Trace
 
 Doc = dict[str, str | int | bool | None]
 RowId = tuple[int, UUID]
 """(collection number, row id)."""
+_UUID_CHARS = 36
 Channel = tuple[UUID | None, int]
 """(property or None for the organisation, collection number)."""
 
@@ -70,6 +73,9 @@ class History:
         done: how often each mutation and each idempotency key was carried out.
         writes: of each mutation that was carried out, what it did and under which version.
         lost: mutations and keys that were carried out and lost with a tail.
+        left: deleted rows that went with their property, and the property.
+        departed: properties that have gone, or go: the first row or role has.
+        payments: what was put into tills.
         sure_since: the epoch from which on nothing was lost; a token of an earlier one may stand
             for rows that nobody has.
     """
@@ -86,15 +92,17 @@ class History:
     writes: dict[tuple[UUID, int], tuple[int, PlannedWrite]] = field(
         default_factory=dict[tuple[UUID, int], tuple[int, PlannedWrite]]
     )
-
     lost: set[object] = field(default_factory=set[object])
+    left: dict[RowId, UUID] = field(default_factory=dict["RowId", UUID])
+    departed: set[UUID] = field(default_factory=set[UUID])
+    payments: Payments = field(default_factory=Payments)
     sure_since: int = 0
 
     def lose(self, kept: Organisation) -> None:
         """Forget what the server has lost with a tail: it goes on from `kept`, in a new epoch."""
         version = kept.head.version
         for once in list(self.done):
-            if not _is_kept(kept, once):
+            if not is_kept(kept, once):
                 del self.done[once]
                 self.lost.add(once)
                 if isinstance(once, MutationKey):
@@ -111,6 +119,7 @@ class History:
                     self.live[row] = stay[-1]
         self.written = {at: rows for at, rows in self.written.items() if at <= version}
         self.version = version
+        self.payments.lose(version)
         self.restored.append(version)
         self.sure_since = kept.head.epoch + 1
 
@@ -133,8 +142,8 @@ class History:
                     self.trace.branch(f"failed_{code.text}")
                 case Fenced():
                     self.trace.branch("fenced")
-            name = _name(once)
-            self.trace.note("store", f"{name} {_said(outcome)}")
+            name = name_of(once)
+            self.trace.note("store", f"{name} {said(outcome)}")
 
     def _commit(self, write: PlannedWrite, version: int) -> None:
         once = write.once
@@ -150,26 +159,71 @@ class History:
         self.version = version
         if once is not None:
             self.done[once] = self.done.get(once, 0) + 1
-            require(self.done[once] == 1, f"I4: {_name(once)} was carried out twice")
+            require(self.done[once] == 1, f"I4: {name_of(once)} was carried out twice")
         author = once.device_id if isinstance(once, MutationKey) else None
         if isinstance(once, MutationKey):
             self.writes[once.device_id, once.number] = (version, write)
+        goes = write.author.via == "transfer"
         for op in write.ops:
-            changes = self.rows.setdefault((op.collection, op.id), [])
-            before = changes[-1].doc if changes else None
-            gone = bool(changes) and before is None
-            require(not gone, f"I10: deleted row {op.id} came back")
-            require((before is None) == (op.op == "insert"), f"I3: {op.op} of {op.id} on {before}")
-            doc = None if op.op == "delete" else self._read(op)
-            changed = frozenset(
-                n for n, v in (doc or {}).items() if before is None or before[n] != v
-            )
-            changes.append(Change(version, op.scope, doc, author, changed, op.doc))
-            self.written.setdefault(version, []).append((op.collection, op.id))
-            if doc is None:
-                self.live.pop((op.collection, op.id), None)
-            else:
-                self.live[op.collection, op.id] = changes[-1]
+            change = self._change(op, version, author)
+            if goes:
+                self.left[op.collection, op.id] = op.scope
+                self.departed.add(self._property(op))
+            stay = op.collection == self.vertical.by_name["stays"].number
+            if change is not None and stay and change["paid"] == 1:
+                price = change["amount_minor"]
+                self.payments.paid(version, op.scope, price if isinstance(price, int) else 0)
+
+    def _property(self, op: RowOp) -> UUID:
+        """Return the property with which a row goes: its own, or that at which it gives a role."""
+        if op.scope != ORG_SCOPE:
+            return op.scope
+        return UUID(msgspec.json.decode(op.doc)[self.vertical.grants.property_field])
+
+    def _change(
+        self, op: RowOp, version: int, author: UUID | None, *, back: bool = False
+    ) -> Doc | None:
+        """Take in a change of a row; return the row then. `back`: a deleted row may come back."""
+        require = self.trace.require
+        changes = self.rows.setdefault((op.collection, op.id), [])
+        before = changes[-1].doc if changes else None
+        gone = bool(changes) and before is None
+        require(back or not gone, f"I10: deleted row {op.id} came back")
+        require((before is None) == (op.op == "insert"), f"I3: {op.op} of {op.id} on {before}")
+        doc = None if op.op == "delete" else self._read(op)
+        changed = frozenset(n for n, v in (doc or {}).items() if before is None or before[n] != v)
+        changes.append(Change(version, op.scope, doc, author, changed, op.doc))
+        self.written.setdefault(version, []).append((op.collection, op.id))
+        if doc is None:
+            self.live.pop((op.collection, op.id), None)
+        else:
+            self.live[op.collection, op.id] = changes[-1]
+        return doc if doc is not None and "paid" in changed else None
+
+    def _take(self, ops: Mapping[int, Sequence[RowOp]], back: Callable[[RowOp], bool]) -> None:
+        """Take in versions that came past the write path."""
+        for version, each in sorted(ops.items()):
+            gapless = version == self.version + 1
+            self.trace.require(gapless, f"I3: version {version} after {self.version}")
+            self.version = version
+            for op in each:
+                self._change(op, version, None, back=back(op))
+
+    def arrive(self, scope: UUID, ops: Mapping[int, Sequence[RowOp]]) -> None:
+        """Take in a property that came from another organisation."""
+        self._take(ops, lambda op: self.left.pop((op.collection, op.id), None) is not None)
+        self.departed.discard(scope)
+        tills = self.vertical.by_name["tills"].number
+        for (number, _), each in self.live.items():
+            if number == tills and each.scope == scope and each.doc is not None:
+                holds = (int(each.doc[name] or 0) for name in ("payments", "taken_minor"))
+                self.payments.arrived(self.version, scope, *holds)
+
+    def has_gone(self, row: RowId, fields: Mapping[str, object]) -> bool:
+        """Tell whether a row went with its property, or a property that is named has gone."""
+        named = {UUID(v) for v in fields.values() if isinstance(v, str) and len(v) == _UUID_CHARS}
+        scope = self.live[row].scope if row in self.live else row[1]
+        return not self.departed.isdisjoint({*named, row[1], scope, self.left.get(row)})
 
     def _read(self, op: RowOp) -> Doc:
         """Return a row as it was committed; a fraction in it is a broken promise."""
@@ -244,32 +298,3 @@ class History:
         if declared.scope is Scope.ORGANISATION:
             return None, row[0]
         return (row[1] if declared.scope is Scope.SELF else self.rows[row][0].scope), row[0]
-
-
-def _is_kept(kept: Organisation, once: object) -> bool:
-    """Tell whether a server still knows that something was carried out."""
-    if isinstance(once, MutationKey):
-        return once.number <= kept.devices.get(once.device_id, (once.user_id, 0))[1]
-    return once in kept.replies
-
-
-def _name(once: MutationKey | IdempotencyKey | None) -> str:
-    match once:
-        case MutationKey():
-            return f"mutation {once.device_id.int % 1000}/{once.number}"
-        case IdempotencyKey():
-            return f"key {once.key}"
-        case None:
-            return "import"
-
-
-def _said(outcome: Outcome) -> str:
-    match outcome:
-        case Committed(version):
-            return f"committed {version}"
-        case Failed(code):
-            return f"failed {code.text}"
-        case Gap(expected):
-            return f"gap, expected {expected}"
-        case _:
-            return type(outcome).__name__.lower()

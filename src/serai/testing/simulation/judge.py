@@ -21,7 +21,6 @@ from serai.client.forms import Value
 from serai.core.token import TokenSealer
 from serai.ports.store import Committed, MutationKey, Outcome, PlannedWrite
 from serai.testing.simulation.answers import Answers
-from serai.testing.simulation.callers import ORG
 from serai.testing.simulation.device import Device
 from serai.testing.simulation.effects import wrong_effect
 from serai.testing.simulation.files import Files
@@ -48,6 +47,8 @@ class Judge:
     def committed(self, writes: Sequence[PlannedWrite], outcomes: Sequence[Outcome]) -> None:
         """Judge what a call of `commit` did; the history has it already."""
         for write, outcome in zip(writes, outcomes, strict=True):
+            if write.org_id != self._history.org_id:
+                continue
             if isinstance(outcome, Committed) and isinstance(write.once, MutationKey):
                 device = self._device(write.once.device_id)
                 once = write.once
@@ -71,7 +72,7 @@ class Judge:
     def final(self, server: Server) -> None:
         """Judge everything, half a minute after the last fault."""
         require, history = self._trace.require, self._history
-        org = server.home(ORG)
+        org = server.home(history.org_id)
         kept = {row: (each.version, _decode(each.doc)) for row, each in org.rows.items()}
         live = history.live_at(history.version)
         require(
@@ -137,22 +138,12 @@ class Judge:
 
     def _tills(self, live: dict[RowId, Change]) -> None:
         """Judge that each payment is in its till once: the rule ran on rows that still held."""
-        by_name = self._history.vertical.by_name
-        paid: dict[UUID, list[int]] = {}
-        for (number, _), changes in self._history.rows.items():
-            if number == by_name["stays"].number:
-                for each in changes:
-                    if "paid" in each.changed and each.doc is not None and each.doc["paid"] == 1:
-                        price = each.doc["amount_minor"]
-                        paid.setdefault(each.scope, []).append(int(price or 0))
-        for (number, _), till in live.items():
-            if number == by_name["tills"].number and till.doc is not None:
-                prices = paid.get(till.scope, [])
-                self._trace.branch("paid", sum(prices) > 0)
-                is_, due = (
-                    (till.doc["payments"], till.doc["taken_minor"]),
-                    (len(prices), sum(prices)),
-                )
+        number, history = self._history.vertical.by_name["tills"].number, self._history
+        for (collection, _), till in live.items():
+            if collection == number and till.doc is not None:
+                due = history.payments.at(history.version).get(till.scope, (0, 0))
+                self._trace.branch("paid", due[1] > 0)
+                is_ = (till.doc["payments"], till.doc["taken_minor"])
                 self._trace.require(
                     is_ == due, f"I14: a till has {is_} payments and cents of {due}"
                 )

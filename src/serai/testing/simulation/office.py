@@ -28,7 +28,10 @@ from serai.testing.simulation.trace import Trace
 PLACES = (UUID(int=0x1000), UUID(int=0x2000))
 _USER = UUID(int=0xF)
 _ROLES = ("manager", "manager", "manager", "desk", "cleaner")
-_GIVEN_UP = ("referenced", "not_found", "not_unique", "reference_missing", "row_gone", "rule")
+_GIVEN_UP = (
+    *("referenced", "not_found", "not_unique", "reference_missing", "row_gone", "rule"),
+    "property_transferred",
+)
 """What the office may be told: its row was changed or deleted by a device meanwhile."""
 _TRIES_MAX = 1_000
 _EMPTY: dict[str, Value] = {"payments": 0, "taken_minor": 0, "taken_currency": "EUR"}
@@ -54,9 +57,19 @@ class Root:
 class Office:
     """The office of one run."""
 
-    def __init__(self, server: Server, history: History, trace: Trace, random: Random) -> None:
-        """Sit down."""
-        self._server = server
+    def __init__(
+        self,
+        server: Server,
+        history: History,
+        trace: Trace,
+        random: Random,
+        places: tuple[UUID, ...] = PLACES,
+    ) -> None:
+        """Sit down. `places`: where it writes; the first of a buyer is its own, the others may
+        come.
+        """
+        self._places = places
+        self._server, self._org = server, history.org_id
         self._history = history
         self._trace = trace
         self._random = random
@@ -67,7 +80,7 @@ class Office:
 
     async def furnish(self, users: list[UUID]) -> None:
         """Make the places, and give each user a role."""
-        for place in PLACES:
+        for place in self._places[: len(PLACES) if self._org == ORG else 1]:
             await self.write(("properties", "insert", place, {"name": "a"}))
             await self.write(("tills", "insert", till_of(place), {**_at(place), **_EMPTY}))
         for user in users:
@@ -92,7 +105,7 @@ class Office:
     async def write(self, *wishes: Wish) -> None:
         """Write the rows in one transaction, and try until it is known what became of it."""
         self._keys += 1
-        key = f"office-{self._keys}"
+        key = f"office-{self._keys}" if self._org == ORG else f"buyer-{self._keys}"
         rows = tuple(
             RowIntent(HOTEL.by_name[name], op, row_id, _whole(name, op, fields))
             for name, op, row_id, fields in wishes
@@ -100,7 +113,7 @@ class Office:
         names = " ".join(f"{op} {name} {row_id.int % 10_000}" for name, op, row_id, _ in wishes)
         self._trace.note("office", f"{key}: {names}")
         intent = WriteIntent(
-            org_id=ORG,
+            org_id=self._org,
             actor=Root(),
             rows=rows,
             once=IdempotencyKey(_USER, key),
@@ -166,26 +179,27 @@ class Office:
 
     def forget(self) -> None:
         """Let the horizon pass: the log so far is gone."""
-        if self._server.takes_writes(ORG):
+        if self._server.takes_writes(self._org):
             version = self._history.version
             self._trace.fault("store", "horizon", f"up to {version}")
-            self._server.store(ORG).prune(ORG, version)
+            self._server.store(self._org).prune(self._org, version)
 
     def restore(self) -> None:
         """Restore from a copy of this moment: nothing is lost, the epoch rises."""
-        if self._server.takes_writes(ORG):
+        if self._server.takes_writes(self._org):
+            epoch = self._server.home(self._org).head.epoch
             self._server.restore()
-            self._history.restored.append(self._history.version)
-            self._trace.fault("store", "restore", f"epoch {self._server.home(ORG).head.epoch}")
+            if self._server.home(self._org).head.epoch > epoch:
+                self._history.restored.append(self._history.version)
+                self._trace.fault("store", "restore", f"epoch {epoch + 1}")
 
     def age(self) -> None:
         """Let the days pass after which replies are forgotten: of a mutation its hash is left."""
-        if self._server.takes_writes(ORG):
+        if self._server.takes_writes(self._org) and self._server.forget_replies(self._org):
             self._trace.fault("store", "replies_forgotten")
-            self._server.store(ORG).forget_replies(ORG, keys=False)
 
     def _membership(self, user: UUID) -> Wish:
-        place = self._random.choice((*PLACES, None))
+        place = self._random.choice((*self._places, None))
         fields: dict[str, Value] = {
             "user_id": str(user),
             "role": self._random.choice(_ROLES),
@@ -195,7 +209,7 @@ class Office:
 
     def _new(self, name: str, guest: UUID | None) -> Wish:
         word = self._random.choice("abc")
-        place = _at(self._random.choice(PLACES))
+        place = _at(self._random.choice(self._places))
         fields: dict[str, dict[str, Value]] = {
             "guests": {"name": word},
             "stays": {**place, "room": word, "paid": 0, "guest_id": guest and str(guest)},

@@ -18,9 +18,15 @@ from serai.testing.simulation.office import PLACES
 class People:
     """The users of one run."""
 
-    def __init__(self, devices: Sequence[Device], history: History, random: Random) -> None:
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        history: History,
+        random: Random,
+        places: Sequence[UUID] = PLACES,
+    ) -> None:
         """Take up the devices."""
-        self._devices = devices
+        self._devices, self._places = devices, places
         self._history = history
         self._random = random
 
@@ -54,7 +60,7 @@ class People:
 
     def _new(self, device: Device, name: str, where: UUID | None = None) -> dict[str, Value]:
         word = self._random.choice("abc")
-        place = {"property_id": str(where or self._random.choice(PLACES))}
+        place = {"property_id": str(where or self._random.choice(self._places))}
         match name:
             case "guests":
                 return {"name": word}

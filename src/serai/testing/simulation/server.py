@@ -28,7 +28,7 @@ from serai.log.intent import WriteAnswer, WriteIntent
 from serai.model import Vertical
 from serai.ports.life import LifeStore
 from serai.ports.store import Head, Store
-from serai.testing.simulation.callers import ORG, Identity
+from serai.testing.simulation.callers import Identity, org_of
 from serai.testing.simulation.loop import VirtualClock
 from serai.testing.simulation.requests import Reply, serve
 from serai.testing.simulation.rooms import OneShard, Rooms
@@ -184,6 +184,11 @@ class Server:
         """Restore everything from a copy of this moment."""
         self.durable.restore(self.durable.snapshot())
 
+    def forget_replies(self, org_id: int) -> bool:
+        """Let the replies of mutations be forgotten; tell whether they were."""
+        self.durable.forget_replies(org_id, keys=False)
+        return True
+
     def rooms(self, name: str) -> Rooms:
         """Return what a process has that starts now."""
         connection = ShardConnection(self.durable, self.trace, self.random, self.record)
@@ -277,14 +282,14 @@ class Server:
             answered(None)
             return
 
-        head = self.home(ORG).head
+        head = self.home(org_of(user)).head
 
         def done(finished: asyncio.Task[Reply]) -> None:
             if finished.cancelled():
                 answered(None)
                 return
             reply = finished.result()
-            now = self.home(ORG).head
+            now = self.home(org_of(user)).head
             then = (head.floor, head.epoch, head.version)
             whom = (need, self.replicas)
             self._watch(Exchange(device, user, kind, body, reply, *then, now, *whom))

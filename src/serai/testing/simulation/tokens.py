@@ -11,16 +11,15 @@ from uuid import UUID
 
 from serai.core.ids import ALL_SCOPES, ORG_SCOPE
 from serai.core.token import SinceToken, TokenSealer
-from serai.testing.simulation.callers import ORG
 from serai.testing.simulation.history import RowId
 
 
 class Tokens:
-    """The tokens of one run."""
+    """The tokens of one organisation in a run."""
 
-    def __init__(self, sealer: TokenSealer) -> None:
+    def __init__(self, sealer: TokenSealer, org_id: int) -> None:
         """Start with none."""
-        self._sealer = sealer
+        self._sealer, self._org = sealer, org_id
         self._opened: dict[str, SinceToken] = {}
         self._filled: dict[str, int] = {}
 
@@ -30,7 +29,7 @@ class Tokens:
             return None
         found = self._opened.get(text)
         if found is None:
-            found = self._opened[text] = self._sealer.open(text, org_id=ORG, user_id=user)
+            found = self._opened[text] = self._sealer.open(text, org_id=self._org, user_id=user)
         return found
 
     def given(self, since: str | None, text: str, *, fills: bool, version: int) -> None:

@@ -17,7 +17,8 @@ from uuid import UUID
 
 from serai.adapters.memory.store import Organisation
 from serai.ports.store import Outcome, PlannedWrite
-from serai.testing.simulation.callers import ORG
+from serai.testing.simulation.buyers import Buyers, moved_in
+from serai.testing.simulation.callers import BUYER, BUYER_ORG, ORG
 from serai.testing.simulation.device import Device
 from serai.testing.simulation.fleet.fleet import founded
 from serai.testing.simulation.fleet.weather import FleetWeather
@@ -52,7 +53,7 @@ class World:
         fleet: FleetWeather | None = None,
     ) -> None:
         """Make it; nothing has happened yet. `fleet` None: all live on one shard."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._seed = seed
         self._random = Random(f"{seed} world")
         self._weather = weather
@@ -72,7 +73,7 @@ class World:
         self._fleet = None if fleet is None else founded(setting, fleet)
         self._server = Server(setting) if self._fleet is None else self._fleet.server
         self._server.start()
-        self._judge = Judge(self._history, self._server.sealer)
+        self.judge = Judge(self._history, self._server.sealer)
         self.office = Office(self._server, self._history, self.trace, Random(f"{seed} office"))
         self.neighbour = Neighbour(
             self._server, self._history, self.trace, Random(f"{seed} neighbour")
@@ -81,27 +82,46 @@ class World:
         self._calm = calm
         self.devices = [self._device(n, folder) for n in range(self._random.choice((2, 2, 3)))]
         self._people = People(self.devices, self._history, self._random)
+        self._buyers = self._move_in(folder) if fleet is not None and fleet.transfers else None
+
+    def _move_in(self, folder: Path) -> Buyers:
+        """Let somebody be there who buys."""
+        assert self._fleet is not None, "only a fleet has buyers"
+        random = Random(f"{self._seed} buyer")
+        path = folder / "buyer.db"
+        found = moved_in(self._server, random, lambda judge: self._made("D", BUYER, path, judge))
+        self._fleet.books = {ORG: self._history, BUYER_ORG: found.history}
+        return found
+
+    @property
+    def _everybody(self) -> list[Device]:
+        """All devices."""
+        return [*self.devices, *([] if self._buyers is None else [self._buyers.device])]
 
     def _device(self, number: int, folder: Path) -> Device:
         user = UUID(int=0xA0 + number)
-        link_random = Random(f"{self._seed} link {number}")
-        link = Link("ABC"[number], user, self._server, self.trace, link_random)
+        return self._made("ABC"[number], user, folder / f"{number}.db", self.judge)
+
+    def _made(self, name: str, user: UUID, path: Path, judge: Judge) -> Device:
+        key = "ABCD".index(name)
+        link = Link(name, user, self._server, self.trace, Random(f"{self._seed} link {key}"))
         link.weather = self._weather
         link.rows = self._random.choice((0, 0, 1, 3, 20))
-        random = Random(f"{self._seed} device {number}")
-        path = folder / f"{number}.db"
-        device = Device("ABC"[number], user, path, link, self.trace, random, self._judge.files.look)
+        random = Random(f"{self._seed} device {key}")
+        device = Device(name, user, path, link, self.trace, random, judge.files.look)
         device.crash = self._weather.crash
-        self._judge.devices[device.id] = device
+        judge.devices[device.id] = device
         return device
 
     def _committed(self, writes: Sequence[PlannedWrite], outcomes: Sequence[Outcome]) -> None:
         version = self._history.version
         self._history.record(writes, outcomes)
-        self._judge.committed(writes, outcomes)
+        self.judge.committed(writes, outcomes)
         if self._history.version > version:
             for device in self.devices:
                 self._ring(device)
+        if self._buyers is not None and self._buyers.took(writes, outcomes):
+            self._ring(self._buyers.device)
 
     def _lost(self, org_id: int, kept: Organisation) -> None:
         """Let the record know that a tail was lost."""
@@ -113,11 +133,11 @@ class World:
         if self._happens(device.link.weather.lose_doorbell) or device.link.cut:
             self.trace.fault(device.name, "lose_doorbell")
             return
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.02 + self._random.random() * 0.1, device.doorbell)
+        self._loop.call_later(0.02 + self._random.random() * 0.1, device.doorbell)
 
     def _answered(self, exchange: Exchange) -> None:
-        self._judge.answers.judge(exchange)
+        bought = self._buyers if exchange.user == BUYER else None
+        (bought or self).judge.answers.judge(exchange)
         if exchange.reply.status == 200 and exchange.device != FORGER:
             self.neighbour.notice(exchange.user, exchange.reply.body)
 
@@ -129,13 +149,15 @@ class World:
         await self._server.create_org(ORG)
         await self.neighbour.furnish()
         await self.office.furnish([device.user for device in self.devices])
+        if self._buyers is not None:
+            await self._buyers.furnish(self._server)
         self._server.worsen(self._weather)
         if self._fleet is not None:
             self._fleet.worsen()
             self._fleet.lost = self._lost
             self.office.wrote = partial(self._fleet.read_own, self.devices[0].user)
         self.upkeep.start()
-        for device in self.devices:
+        for device in self._everybody:
             await device.start()
 
     def stop(self) -> None:
@@ -143,7 +165,7 @@ class World:
         self.upkeep.stop()
         if self._fleet is not None:
             self._fleet.stop()
-        for device in self.devices:
+        for device in self._everybody:
             device.stop()
 
     async def live(self) -> None:
@@ -162,21 +184,25 @@ class World:
         self._server.heal()
         if self._fleet is not None:
             await self._fleet.heal()
-        for device in self.devices:
+        for device in self._everybody:
             device.link.heal()
             device.crash = 0.0
             await device.start()
             device.network(online=True)
             device.background(hidden=False)
         await self.office.finished()
+        if self._buyers is not None:
+            await self._buyers.office.finished()
         for _ in range(0 if self.trace.broken else HEALED_SECONDS):
             # Only a person ends a halt: by signing in again.
-            for device in self.devices:
+            for device in self._everybody:
                 if device.halted:
                     device.ask()
             await asyncio.sleep(1.0)
         if not self.trace.broken:
-            self._judge.final(self._server)
+            self.judge.final(self._server)
+            if self._buyers is not None:
+                self._buyers.judge.final(self._server)
             if self._fleet is not None:
                 self._fleet.settled()
 
@@ -206,6 +232,8 @@ class World:
             ]
         if self._fleet is not None:
             happenings += self._fleet.happenings(calm=self._calm)
+        if self._buyers is not None:
+            happenings += self._buyers.happenings()
         weights = [weight for weight, _ in happenings]
         (happening,) = self._random.choices([each for _, each in happenings], weights)
         happening()

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from serai.adapters.memory import MemoryStore
-from serai.adapters.memory.directory import MemoryDirectory, MemoryRecords
+from serai.adapters.memory.directory import KeptTransfer, MemoryDirectory, MemoryRecords
 from serai.adapters.memory.store import Organisation
+from serai.app.transfer.states import Step, Writes
+from serai.app.transfer.states import writes as transfer_writes
 from serai.model import Vertical
 from serai.ports.store import Committed, Outcome, PlannedWrite
 from serai.readers.move import writes
@@ -26,7 +28,10 @@ from serai.testing.simulation.fleet.standbys import Database, Standby
 from serai.testing.simulation.loop import VirtualClock
 from serai.testing.simulation.trace import Trace
 
-_MOVES: Final = ("rows", "gone", "replies", "devices", "past", "refusals", "audit")
+_PLACE: Final = "property_id"
+_MOVES: Final = (
+    *("rows", "gone", "left", "departures", "replies", "devices", "past", "refusals", "audit"),
+)
 
 
 def _last_changes(org: Organisation) -> dict[tuple[int, UUID], str]:
@@ -83,6 +88,7 @@ class Databases:
     ) -> None:
         """Make them, empty."""
         self._trace = trace
+        self.lease_seconds = lease_seconds
         self.vertical, self.clock = vertical, clock
         self._homes = dict.fromkeys(orgs, 1)
         self.arrivals: dict[int, tuple[int, int]] = {}
@@ -117,6 +123,62 @@ class Databases:
                 not isinstance(outcome, Committed) or home is database,
                 f"I12: {database.name} took a write of {write.org_id}, which lives at {home.name}",
             )
+            if isinstance(outcome, Committed) and write.author.via != "transfer":
+                for scope in {op.scope for op in write.ops}:
+                    self._owned(write.org_id, scope)
+
+    def _owned(self, org_id: int, scope: UUID) -> None:
+        """Judge that a write to a property came to the one organisation that may write to it."""
+        found = [each for each in self.directory.transfers if each.property_id == scope]
+        if not found or org_id not in (found[0].from_org, found[0].to_org):
+            return
+        may: int | None = self._owner(scope)
+        last = found[-1]
+        if last.under_way and last.from_org == may:
+            who = transfer_writes(Step(last.step), *self._sides(last))
+            may = {Writes.GIVER: may, Writes.TAKER: last.to_org}.get(who)
+        told = f"I12: {org_id} took a write to property {scope.int}, which {may} may write to"
+        self._trace.require(org_id == may, told)
+
+    def _owner(self, scope: UUID) -> int:
+        """Return whose a property is, by the transfers that have ended."""
+        found = [each for each in self.directory.transfers if each.property_id == scope]
+        over = [each for each in found if each.step == "done"]
+        return over[-1].to_org if over else found[0].from_org
+
+    def _sides(self, transfer: KeptTransfer) -> tuple[bool, str]:
+        """Return whether the giver holds the property, and the taker's state."""
+        giver, taker = self.home(transfer.from_org), self.home(transfer.to_org)
+        return giver.held == transfer.property_id, shown(taker)
+
+    def arrived(self, org_id: int, scope: UUID) -> None:
+        """Judge that a property arrived as it left: nothing of it was lost or made on the way."""
+        rows = [self._property(org, scope) for org in (self._owner(scope), org_id)]
+        self._trace.branch("property_arrived")
+        self._trace.require(
+            rows[0] == rows[1], f"I3: property {scope.int} arrived at {org_id} with other rows"
+        )
+
+    def _property(self, org_id: int, scope: UUID) -> dict[tuple[int, UUID], dict[str, Any]]:
+        """Return what an organisation has of a property, but for what leads out of it."""
+        found: dict[tuple[int, UUID], dict[str, Any]] = {}
+        for (number, row_id), row in self.home(org_id).rows.items():
+            if row.scope == scope:
+                fields = self.vertical.by_number[number].fields
+                doc = msgspec.json.decode(row.doc)
+                wide = [n for n, f in fields.items() if f.target is not None and n != _PLACE]
+                found[number, row_id] = {n: v for n, v in doc.items() if n not in wide}
+        return found
+
+    def settle(self, org_id: int, shard: int) -> None:
+        """Let an organisation that is not there yet live on a shard."""
+        self.directory.place(org_id, shard)
+        self._homes[org_id] = shard
+
+    def under_way(self) -> bool:
+        """Tell whether a move or a transfer has no end yet."""
+        transfers = any(each.under_way for each in self.directory.transfers)
+        return transfers or bool(self.records.under_way())
 
     def look(self) -> None:
         """Judge that each organisation has one home."""
@@ -133,7 +195,8 @@ class Databases:
                     self._arrived(org_id, self._homes[org_id], home)
                 self._homes[org_id] = home
             moves = [move for move in self.directory.moves if move.org_id == org_id]
-            if moves:
+            # What a transfer does to an organisation says nothing about a move that has ended.
+            if moves and not self.directory.transferring([org_id]):
                 # One that returns a second time is older than the move that this ended.
                 last = next((move for move in moves if move.under_way), moves[-1])
                 at = (str(last.step), states[last.source], states[last.target])
@@ -141,6 +204,13 @@ class Databases:
                     writes(last.step, *at[1:])
                 except ValueError as error:
                     self._trace.require(promise=False, message=f"I12: {org_id}: {error}")
+
+        for transfer in self.directory.transfers:
+            if transfer.under_way:
+                try:
+                    transfer_writes(Step(transfer.step), *self._sides(transfer))
+                except ValueError as error:
+                    self._trace.require(promise=False, message=f"I12: {error}")
 
     def _arrived(self, org_id: int, source: int, target: int) -> None:
         """Judge that nothing was lost or doubled on the way: both hold the same when the directory
@@ -161,6 +231,14 @@ class Databases:
         """Judge that nothing is under way, and that each organisation is active at its home."""
         left = self.records.under_way()
         self._trace.require(not left, f"I12: moves without an end: {left}")
+        open_ = [each for each in self.directory.transfers if each.under_way]
+        self._trace.require(not open_, f"I12: transfers without an end: {open_}")
+        for scope in {each.property_id for each in self.directory.transfers}:
+            owner = self._owner(scope)
+            both = {o for e in self.directory.transfers for o in (e.from_org, e.to_org)}
+            for other in sorted(both - {owner}):
+                told = f"I12: property {scope.int} is {owner}'s, and {other} has rows of it"
+                self._trace.require(not self._property(other, scope), told)
         for org_id in self._homes:
             state = self.home(org_id).head.state
             self._trace.require(state == "active", f"I12: {org_id} is {state} where it lives")
@@ -168,4 +246,9 @@ class Databases:
 
     def _state(self, shard: int, org_id: int) -> str:
         found = self.primary(shard).store.organisations.get(org_id)
-        return "absent" if found is None else found.head.state
+        return "absent" if found is None else shown(found)
+
+
+def shown(org: Organisation) -> str:
+    """Return the state of an organisation, as far as moves and transfers made it."""
+    return "active" if org.restoring else org.head.state

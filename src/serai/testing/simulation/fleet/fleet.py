@@ -15,15 +15,21 @@ from uuid import UUID
 import msgspec
 
 from serai.adapters.memory.store import Organisation
+from serai.app.transfer.running import Asked
 from serai.core.token import Position
 from serai.shard.placement import ShardRef
-from serai.testing.simulation.callers import NEIGHBOUR_ORG, ORG
+from serai.testing.simulation.callers import BUYER_ORG, NEIGHBOUR_ORG, ORG
+from serai.testing.simulation.fleet.commands import Command
 from serai.testing.simulation.fleet.databases import Databases
+from serai.testing.simulation.fleet.heard import Heard
 from serai.testing.simulation.fleet.movers import Mover
 from serai.testing.simulation.fleet.promotions import Lost, Promotion
+from serai.testing.simulation.fleet.sellers import Seller
 from serai.testing.simulation.fleet.server import FleetServer
 from serai.testing.simulation.fleet.weather import STILL, FleetWeather
+from serai.testing.simulation.history import History
 from serai.testing.simulation.hotel import COLLECTIONS
+from serai.testing.simulation.office import PLACES
 from serai.testing.simulation.requests import Reply
 from serai.testing.simulation.server import Setting
 from serai.testing.simulation.trace import Trace
@@ -34,6 +40,9 @@ _AWAY_SECONDS_MAX: Final = 6.0
 _LAG_SECONDS_MAX: Final = 2.0
 _JUST_SECONDS: Final = 2.0
 """For so long after its arrival an organisation has just come."""
+_FAR: Final = 0.5
+"""The chance that the buyer lives elsewhere."""
+_HALF: Final = 0.5
 _ROUNDS_MAX: Final = 30
 """Of an operator who ends what is left; a lease of 15 s has lapsed by then."""
 _KINDS: Final = (
@@ -44,15 +53,18 @@ _KINDS: Final = (
 
 def founded(setting: Setting, weather: FleetWeather) -> Fleet:
     """Return a new fleet."""
+    orgs = (ORG, NEIGHBOUR_ORG, BUYER_ORG)[: 3 if weather.transfers else 2]
     databases = Databases(
         setting.vertical,
         setting.clock,
         setting.trace,
         size=(weather.shards, weather.replicas),
-        orgs=(ORG, NEIGHBOUR_ORG),
+        orgs=orgs,
         now=asyncio.get_running_loop().time,
         lease_seconds=weather.lease_seconds,
     )
+    if weather.transfers and setting.random.random() < _FAR:
+        databases.settle(BUYER_ORG, 2)
     server = FleetServer(setting, databases)
     return Fleet(server, setting.trace, setting.random, weather)
 
@@ -69,10 +81,11 @@ class Fleet:
         self._trace = trace
         self._random = random
         self._weather = weather
-        self._movers: list[Mover] = []
+        self._movers: list[Command] = []
         self._numbers = 0
         self._promotions: set[asyncio.Task[None]] = set()
         self.lost: Lost = _untold
+        self.books: dict[int, History] = {}
         for each in self._databases.servers.values():
             each.synchronous = weather.synchronous
         for standby in self._databases.standbys.values():
@@ -88,6 +101,7 @@ class Fleet:
         found: list[tuple[float, Callable[[], None]]] = [(self._weather.moves, self._move)]
         if not calm:
             found += [
+                (self._weather.transfers, self._sell),
                 (0.5, self._resume),
                 (8.0 * self._weather.mover_killed, self._kill),
                 (0.2, self._interrupt),
@@ -119,11 +133,13 @@ class Fleet:
         for mover in self._movers:
             await mover.ended()
         for _ in range(_ROUNDS_MAX):
-            if self._trace.broken or not self._databases.records.under_way():
+            if self._trace.broken or not self._databases.under_way():
                 return
-            mover = self._new()
+            mover, seller = self._new(), self._seller()
             mover.start((), None)
             await mover.ended()
+            seller.start(None)
+            await seller.ended()
             # A lease has to lapse first.
             await asyncio.sleep(1.0)
 
@@ -139,7 +155,7 @@ class Fleet:
 
     # What may happen
 
-    def _running(self) -> list[Mover]:
+    def _running(self) -> list[Command]:
         self._movers = [mover for mover in self._movers if mover.running]
         return self._movers
 
@@ -160,14 +176,45 @@ class Fleet:
         if len(self._running()) >= _MOVERS_MAX:
             return
         orgs = self._random.choice(((ORG,), (ORG,), (ORG, NEIGHBOUR_ORG)))
-        homes = {self._databases.directory.home(ORG)}
+        if self._weather.transfers and self._random.random() < _FAR / 2:
+            orgs = (BUYER_ORG,)
+        homes = {self._databases.directory.home(orgs[0])}
         target = self._random.choice(sorted({*self._databases.directory.shards} - homes))
         mover = self._new()
         self._trace.note(mover.name, f"is to move {orgs} to s{target}")
         mover.start(orgs, target)
 
+    def _seller(self) -> Seller:
+        self._numbers += 1
+        seller = Seller(
+            f"seller{self._numbers}",
+            self._databases,
+            self.server.wires,
+            self._trace,
+            self._random,
+            self._weather,
+            lambda database: Heard(self.server, self.books, database),
+        )
+        self._movers.append(seller)
+        return seller
+
+    def _sell(self) -> None:
+        """Sell a property, or, if it is the buyer's, sell it back."""
+        if len(self._running()) >= _MOVERS_MAX:
+            return
+        place = PLACES[-1]
+        owner = ORG if place not in self.books[ORG].departed else BUYER_ORG
+        other = BUYER_ORG if owner == ORG else ORG
+        seller = self._seller()
+        self._trace.note(seller.name, f"is to sell {place.int} of {owner} to {other}")
+        seller.start(Asked(place, owner, other, "sold"))
+
     def _resume(self) -> None:
-        if len(self._running()) < _MOVERS_MAX:
+        if len(self._running()) >= _MOVERS_MAX:
+            return
+        if self._weather.transfers and self._random.random() < _HALF:
+            self._seller().start(None)
+        else:
             self._new().start((), None)
 
     def _kill(self) -> None:
@@ -180,9 +227,9 @@ class Fleet:
 
     def _cut(self) -> None:
         """Cut a wire between two processes, for a moment or longer."""
-        movers = [mover.name for mover in self._running()]
+        movers = self._running()
         one, other = self._random.choice(_KINDS if movers else _KINDS[:3])
-        names = self.server.names if one == "api" else movers
+        names = self.server.names if one == "api" else [each.name for each in movers]
         ends = {
             "directory": ["directory"],
             "shard": [self._databases.primary(n).name for n in self._databases.directory.shards],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +21,7 @@ from serai.app.homes import Homes
 from serai.core.errors import Code, SeraiError
 from serai.log.coalesce import Coalescer
 from serai.log.copies import Copies
+from serai.log.departures import Asked
 from serai.ports.life import LifeStore
 from serai.ports.store import Outcome, PlannedWrite, Store
 from serai.shard.directory import POLL_SECONDS_DEFAULT, Directory
@@ -31,8 +32,9 @@ from serai.shard.placement import ShardRef
 from serai.shard.replicas import Replicas
 from serai.testing.simulation.fleet.copies import ReplicaPool, Told, copy_reads
 from serai.testing.simulation.fleet.directory import DirectoryPool
+from serai.testing.simulation.fleet.logs import WrittenLogs
 from serai.testing.simulation.fleet.standbys import Database
-from serai.testing.simulation.store import KeptLogs, ShardConnection
+from serai.testing.simulation.store import ShardConnection
 from serai.testing.simulation.weather import Weather
 
 if TYPE_CHECKING:
@@ -90,6 +92,11 @@ class FleetConnection(ShardConnection):
         if self._broken.is_set() or not wires.reaches(self._rooms.name, self._name):
             raise SeraiError(Code.UNAVAILABLE, retry_after_seconds=1)
 
+    async def departed(self, asked: Sequence[Asked]) -> Mapping[int, Code]:
+        """See `serai.log.departures`."""
+        await self.pause()
+        return await self._store.departed(asked)
+
     # What a guard and its probe use of a pool
 
     def suspend(self) -> None:
@@ -127,27 +134,6 @@ class _Asked:
     async def fetchrow(self, *_: object) -> dict[str, int]:
         """Beat."""
         return self._database.beat()
-
-
-class _WrittenLogs(KeptLogs):
-    """Upkeep of a shard that may have replicas."""
-
-    def __init__(self, connection: FleetConnection) -> None:
-        super().__init__(connection, connection.database.store.lives)
-        self._database = connection.database
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        step = super().__getattr__(name)
-
-        async def taken(*args: Any, **named: Any) -> Any:
-            if self._database.read_only:
-                raise SeraiError(Code.UNAVAILABLE, retry_after_seconds=1)
-            try:
-                return await step(*args, **named)
-            finally:
-                self._database.wrote(args[:1])
-
-        return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +232,7 @@ class FleetRooms:
             clock=self.server.clock,
             writes_max=self.weather.writes,
         )
+        coalescer.departed = connection.departed
         pool = cast("PinnedPool", connection)
         guard = ShardGuard(ref.name, pool, connection.probe)
         guard.start()
@@ -268,7 +255,7 @@ class FleetRooms:
         """The logs of any shard."""
         shard = self.random.choice(sorted(self.server.databases.directory.shards))
         database = self.server.databases.primary(shard)
-        return cast("LifeStore", _WrittenLogs(FleetConnection(self, database)))
+        return cast("LifeStore", WrittenLogs(FleetConnection(self, database), database))
 
     def worsen(self, weather: Weather) -> None:
         """See `Rooms`."""

@@ -64,9 +64,23 @@ class FleetServer(Server):
         """Restore each organisation that is not on the move from a copy of this moment."""
         for org_id in (ORG, NEIGHBOUR_ORG):
             org = self.home(org_id)
-            if self.takes_writes(org_id):
+            selling = self.databases.directory.transferring([org_id])
+            if self.takes_writes(org_id) and not selling:
                 org.head = replace(org.head, epoch=org.head.epoch + 1)
                 self.store(org_id)
+
+    def forget_replies(self, org_id: int) -> bool:
+        """Let the replies of mutations be forgotten: days pass on every shard, and no move takes
+        them.
+        """
+        if self.databases.records.under_way([org_id]):
+            return False
+        for shard in self.databases.directory.shards:
+            database = self.databases.primary(shard)
+            if org_id in database.store.organisations:
+                database.store.forget_replies(org_id, keys=False)
+                self.loop.call_soon(database.wrote, (org_id,))
+        return True
 
     def rooms(self, name: str) -> FleetRooms:
         """Return what a process has that starts now."""

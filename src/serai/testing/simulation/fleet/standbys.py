@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 
@@ -31,6 +32,7 @@ class Database:
         held: organisations that a mover holds here.
         standbys: replicas that follow it.
         written: everything, oldest first; kept only while somebody follows.
+        arrivals: organisation -> session that lets a property arrive there.
         read_only: it was fenced off. synchronous: what is written waits for the first replica.
     """
 
@@ -42,6 +44,7 @@ class Database:
     written: list[Entry] = field(default_factory=list[Entry])
     beats: int = 0
     read_only: bool = False
+    arrivals: dict[int, Any] = field(default_factory=dict[int, Any])
     synchronous: bool = False
     _beat_at: float = float("-inf")
 

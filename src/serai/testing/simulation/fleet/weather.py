@@ -6,7 +6,7 @@ the same with a fleet. Promises that each run leaves some faults out. Never make
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Final
 
@@ -28,6 +28,7 @@ class FleetWeather:
         promotion: weight of primaries being lost, or replaced. synchronous: commits wait for a
             replica.
         shards: how many; replicas: of each. lag: weight of replicas falling behind.
+        transfers: weight of properties changing their organisation; 0: nobody buys.
     """
 
     mover_killed: float = 0.0
@@ -46,6 +47,7 @@ class FleetWeather:
     shards: int = 2
     replicas: int = 0
     lag: float = 0.0
+    transfers: float = 0.0
 
 
 STILL: Final = FleetWeather()
@@ -67,7 +69,7 @@ def draw(random: Random) -> FleetWeather:
         for each in fields(FleetWeather)
         if each.name in worst
     }
-    return FleetWeather(
+    found = FleetWeather(
         **chances,
         moves=random.choice((0.5, 2.0, 4.0)),
         slowest=random.choice((0.01, 0.2, 1.0)),
@@ -80,3 +82,8 @@ def draw(random: Random) -> FleetWeather:
         replicas=random.choice((0, 1, 1, 2)),
         lag=random.choice((0.0, 1.0, 3.0)),
     )
+    # A shard that loses a tail loses what has arrived while the giver's deletes stand: decision 30.
+    transfers = random.choice((0.0, 3.0, 6.0)) if found.synchronous or not found.promotion else 0.0
+    # An organisation that is moved is not handed over meanwhile.
+    moves = min(found.moves, 1.0) if transfers else found.moves
+    return replace(found, transfers=transfers, moves=moves)
