@@ -8,55 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from uuid import UUID
 
+from serai.adapters.memory.kept import KeptMove, KeptTransfer
 from serai.readers.move import Claim, LostTurn, OldCopy, Step
 from serai.readers.move.records import BATCH_MAX, LEASE_SECONDS
 from serai.shard.placement import ShardRef
-
-
-@dataclass(slots=True)
-class KeptMove:
-    """A row of the record of moves."""
-
-    org_id: int
-    source: int
-    target: int
-    term: int
-    lease_until: float
-    actor: str
-    step: Step = Step.COPYING
-    ended_at: float | None = None
-    swept: bool = False
-    first_term: int = 0
-    returns: bool = False
-
-    @property
-    def under_way(self) -> bool:
-        """Whether it has no end yet."""
-        return self.step not in (Step.MOVED, Step.UNDONE)
-
-
-@dataclass(slots=True)
-class KeptTransfer:
-    """A row of the record of transfers."""
-
-    transfer_id: int
-    property_id: UUID
-    from_org: int
-    to_org: int
-    term: int
-    lease_until: float
-    actor: str
-    reason: str
-    step: str = "copying"
-    rows: int = 0
-
-    @property
-    def under_way(self) -> bool:
-        """Whether it has no end yet."""
-        return self.step not in ("done", "undone")
 
 
 def _nobody() -> None:
@@ -204,7 +160,7 @@ class MemoryRecords:
 
     def give_back(self, orgs: Sequence[int], shard: int, *, actor: str) -> None:
         """Place organisations that a shard has lost where a copy was kept, and order it opened."""
-        term = self._draw()
+        term = self._directory.draw()
         for org_id in orgs:
             for move in self._directory.moves:
                 if move.org_id == org_id and move.under_way:

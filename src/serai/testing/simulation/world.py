@@ -20,7 +20,7 @@ from serai.ports.store import Outcome, PlannedWrite
 from serai.testing.simulation.buyers import Buyers, moved_in
 from serai.testing.simulation.callers import BUYER, BUYER_ORG, ORG
 from serai.testing.simulation.device import Device
-from serai.testing.simulation.fleet.fleet import founded
+from serai.testing.simulation.fleet.founding import founded
 from serai.testing.simulation.fleet.weather import FleetWeather
 from serai.testing.simulation.history import History
 from serai.testing.simulation.hotel import HOTEL

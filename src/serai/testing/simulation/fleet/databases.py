@@ -16,7 +16,8 @@ from uuid import UUID
 import msgspec
 
 from serai.adapters.memory import MemoryStore
-from serai.adapters.memory.directory import KeptTransfer, MemoryDirectory, MemoryRecords
+from serai.adapters.memory.directory import MemoryDirectory, MemoryRecords
+from serai.adapters.memory.kept import KeptTransfer
 from serai.adapters.memory.store import Organisation
 from serai.app.transfer.states import Step, Writes
 from serai.app.transfer.states import writes as transfer_writes

@@ -31,7 +31,6 @@ from serai.testing.simulation.history import History
 from serai.testing.simulation.hotel import COLLECTIONS
 from serai.testing.simulation.office import PLACES
 from serai.testing.simulation.requests import Reply
-from serai.testing.simulation.server import Setting
 from serai.testing.simulation.trace import Trace
 from serai.wire.sync import ChangesRequest, WantedCollection
 
@@ -40,8 +39,6 @@ _AWAY_SECONDS_MAX: Final = 6.0
 _LAG_SECONDS_MAX: Final = 2.0
 _JUST_SECONDS: Final = 2.0
 """For so long after its arrival an organisation has just come."""
-_FAR: Final = 0.5
-"""The chance that the buyer lives elsewhere."""
 _HALF: Final = 0.5
 _ROUNDS_MAX: Final = 30
 """Of an operator who ends what is left; a lease of 15 s has lapsed by then."""
@@ -49,24 +46,6 @@ _KINDS: Final = (
     *(("api", "directory"), ("api", "shard"), ("api", "replica")),
     *(("mover", "directory"), ("mover", "shard")),
 )
-
-
-def founded(setting: Setting, weather: FleetWeather) -> Fleet:
-    """Return a new fleet."""
-    orgs = (ORG, NEIGHBOUR_ORG, BUYER_ORG)[: 3 if weather.transfers else 2]
-    databases = Databases(
-        setting.vertical,
-        setting.clock,
-        setting.trace,
-        size=(weather.shards, weather.replicas),
-        orgs=orgs,
-        now=asyncio.get_running_loop().time,
-        lease_seconds=weather.lease_seconds,
-    )
-    if weather.transfers and setting.random.random() < _FAR:
-        databases.settle(BUYER_ORG, 2)
-    server = FleetServer(setting, databases)
-    return Fleet(server, setting.trace, setting.random, weather)
 
 
 class Fleet:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from random import Random
 
 from serai.adapters.memory import MemoryStore
-from serai.adapters.memory.directory import KeptMove
+from serai.adapters.memory.kept import KeptMove
 from serai.adapters.memory.store import Organisation
 from serai.app import promotion_moves
 from serai.app.promotion import in_order

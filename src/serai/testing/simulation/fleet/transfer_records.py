@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from serai.adapters.memory.directory import KeptTransfer, MemoryDirectory
+from serai.adapters.memory.directory import MemoryDirectory
+from serai.adapters.memory.kept import KeptTransfer
 from serai.app.transfer.records import Claim
 from serai.app.transfer.states import Step
 from serai.readers.move import LostTurn
