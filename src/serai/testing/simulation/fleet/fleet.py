@@ -155,7 +155,7 @@ class Fleet:
         if len(self._running()) >= _MOVERS_MAX:
             return
         orgs = self._random.choice(((ORG,), (ORG,), (ORG, NEIGHBOUR_ORG)))
-        if self._weather.transfers and self._random.random() < _FAR / 2:
+        if self._weather.transfers and self._random.random() < _HALF / 2:
             orgs = (BUYER_ORG,)
         homes = {self._databases.directory.home(orgs[0])}
         target = self._random.choice(sorted({*self._databases.directory.shards} - homes))
