@@ -30,7 +30,9 @@ def wrong_effect(
     if write.refusal is not None and write.refusal.code == "property_transferred":
         history.trace.branch("refused_transferred")
         return None if gone and not write.ops else "is refused, though its property is here"
-    if gone and not write.ops:
+    # Whose roles were taken before the property began to go may be told so afterwards.
+    barred = write.refusal is not None and write.refusal.code == "forbidden"
+    if gone and not write.ops and not barred:
         return f"is for a property that has gone, and is not refused by that name: {write.reply}"
     if write.refusal is not None:
         history.trace.branch(write.refusal.outcome)
