@@ -99,7 +99,7 @@ async def test_the_migrator_of_an_old_release_leaves_a_newer_database_alone(
 
 
 async def test_a_database_that_was_never_migrated_says_what_to_do(fresh_database):
-    with pytest.raises(SchemaTooOldError, match="Run the migrations of this release"):
+    with pytest.raises(SchemaTooOldError, match="Type `serai migrate --phase pre` of this release"):
         await check_database(fresh_database, "shard")
 
 
