@@ -39,7 +39,9 @@ def live(*, host: str | None = None, port: int | None = None, tables: int | None
 async def _live(settings: Settings) -> int:
     from serai.app.live import live_gateway
     from serai.app.runtime import open_runtime
+    from serai.app.serving import connections_max
 
+    connections_max()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

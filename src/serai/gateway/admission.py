@@ -38,7 +38,7 @@ def admission(
         complete=None if token is None else list(token.complete.items()),
         epoch=epoch if token is None else token.position.epoch,
         version=None if token is None else token.position.version,
-        pull=None if token is None else _must_pull(token, heard),
+        pull=None if token is None else _must_pull(token, heard, caller.grant.channels),
         grants_version=None if caller.machine else caller.grant.version,
         expires_at=expires_at,
         credit=hello.credit,
@@ -63,10 +63,10 @@ def wanted(caller: Caller, hello: Hello) -> ChannelSet:
     return channels.restrict(caller.grant.channels, mask, hello.property_ids)
 
 
-def _must_pull(token: SinceToken, heard: ChannelSet) -> PullReason | None:
+def _must_pull(token: SinceToken, heard: ChannelSet, granted: ChannelSet) -> PullReason | None:
     """Return why a device cannot be told changes before it has pulled."""
     if token.filling:
         return "filling"
-    if channels.gained(token.complete, heard):
+    if channels.gained(token.complete, heard) or channels.lost(token.complete, granted):
         return "grants"
     return None

@@ -42,6 +42,10 @@ class Channel:
 
     def send(self, message: ToTable, handed: int | None = None) -> None:
         """Send a message, and a socket with it, which belongs to the table from now on."""
+        if self._end.fileno() < 0:
+            if handed is not None:
+                os.close(handed)
+            return
         data = packed(message, sockets=0 if handed is None else 1)
         self._queue.append((data, handed))
         self.waiting += len(data)

@@ -140,7 +140,7 @@ class Feed:
                     self._granted(org_id, known)
                 self.rang(org_id, head.epoch, head.version)
             elif not isinstance(head, SeraiError):
-                raise head
+                _log.error("organisation %d was not looked at: %s", org_id, head, exc_info=head)
 
     def _granted(self, org_id: int, known: Known) -> None:
         nothing = Heard(org_id, known.epoch, known.version, known.version, known.grants_version, [])
@@ -188,6 +188,8 @@ class Feed:
             return True
         if head.epoch != known.epoch or known.version < head.floor:
             known.epoch, known.version = head.epoch, head.version
+            # After a restore or a failover it may have gone back.
+            known.grants_version = head.grants_version
             self.pass_on(Restarted(org_id, head.epoch, head.version, head.grants_version))
         elif page.through > known.version:
             after, known.version = known.version, page.through

@@ -42,6 +42,9 @@ from serai.model import Vertical
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 4_096
 _STOP_SECONDS: Final = 5.0
+_ACCEPT_AGAIN_SECONDS: Final = 0.1
+_AT_THE_DOOR_MAX: Final = 500
+"""Connections that have not been handed over yet; more wait in the kernel's queue."""
 _GRANT_READS_MAX: Final = 8
 """Someone's roles may change again between two reads of them."""
 
@@ -96,6 +99,7 @@ class Front:
         self._counts: dict[Channel, Counted] = {}
         self._listening: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(_AT_THE_DOOR_MAX)
 
     @property
     def port(self) -> int:
@@ -169,7 +173,14 @@ class Front:
         loop = asyncio.get_running_loop()
         assert self._listening is not None, "it is open"
         while True:
-            connection, _ = await loop.sock_accept(self._listening)
+            await self._room.acquire()
+            try:
+                connection, _ = await loop.sock_accept(self._listening)
+            except OSError as error:
+                self._room.release()
+                _log.error("no connection was taken: %s", error)
+                await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
+                continue
             self._keep(asyncio.create_task(self._receive(connection)))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
@@ -182,7 +193,13 @@ class Front:
             _log.error("the gateway failed: %s", error, exc_info=error)
 
     async def _receive(self, connection: socket.socket) -> None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._welcome(connection)
+        finally:
+            self._room.release()
+
+    async def _welcome(self, connection: socket.socket) -> None:
         guest = await welcomed(connection, self._parts.origins)
         if guest is None:
             return

@@ -168,11 +168,14 @@ class Receiver(Generic[T]):
         """Read once, and return the messages that end in it, each with its socket or None.
 
         Raises:
-            EOFError: the other end has gone.
+            EOFError: the other end has gone, or this process has no file left for a socket.
             BlockingIOError: there is nothing now.
         """
         room = socket.CMSG_SPACE(_SOCKETS_MAX * array.array("i").itemsize)
-        data, ancillary, _, _ = self._channel.recvmsg(_READ_BYTES, room)
+        data, ancillary, flags, _ = self._channel.recvmsg(_READ_BYTES, room)
+        if flags & socket.MSG_CTRUNC:
+            # A socket is lost, and which one cannot be told: the next might be taken for it.
+            raise EOFError
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 sockets = array.array("i")

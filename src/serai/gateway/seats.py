@@ -33,6 +33,8 @@ class Connection:
 
     Attributes:
         fd: its socket.
+        asked: the front looks at a new access token of it.
+        since: the version of its last `ready` or `pull`: a since-token from before counts no more.
         serial: tells it from an earlier one with the same socket.
         cursor: the version that it holds, or `AT_HEAD`.
         credit: frames that it may be sent; while it is at the head, the count of its row's frames
@@ -43,6 +45,7 @@ class Connection:
     """
 
     __slots__ = (
+        "asked",
         "closing",
         "complete",
         "credit",
@@ -55,6 +58,7 @@ class Connection:
         "row",
         "serial",
         "session_id",
+        "since",
         "user_id",
     )
 
@@ -62,13 +66,14 @@ class Connection:
         """A listener who holds nothing and may be sent nothing yet."""
         self.fd, self.serial, self.row = fd, serial, row
         self.user_id, self.session_id = user_id, session_id
-        self.cursor = 0
+        self.cursor = self.since = 0
         self.credit = 0
         self.out: bytes | None = None
         self.parser: Parser | None = None
         self.complete: ChannelSet | None = None
         self.expires_at: int | None = None
         self.grants_version: int | None = None
+        self.asked = False
         self.closing = False
 
 
@@ -108,8 +113,10 @@ class Row:
         if connection.cursor != AT_HEAD:
             connection.credit = min(connection.credit + frames, LIVE_CREDIT_MAX)
             return
+        before = connection.credit
         connection.credit = min(connection.credit + frames, self.sent + LIVE_CREDIT_MAX)
-        self._ends.setdefault(connection.credit, []).append(connection)
+        if connection.credit != before:
+            self._ends.setdefault(connection.credit, []).append(connection)
 
     def counted(self) -> None:
         """A frame went over `ready`: unseat those whose credit ends with it."""
@@ -178,7 +185,9 @@ class Hall:
         """Forget a listener, and its row if it was the last there."""
         row = connection.row
         row.members.discard(connection)
-        row.ready.discard(connection.fd)
+        if connection.cursor == AT_HEAD:
+            # Its end of credit must not take out another that has its descriptor by then.
+            row.unseat(connection, row.audience.told)
         if row.stale:
             row.swept()
         if not row.members:

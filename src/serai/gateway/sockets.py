@@ -19,13 +19,15 @@ from typing import Final
 import msgspec
 
 from serai.core.errors import Code
-from serai.core.live_limits import LIVE_SEND_BUFFER_BYTES
+from serai.core.live_limits import LIVE_FRAME_BYTES_MAX, LIVE_SEND_BUFFER_BYTES
 from serai.gateway.codes import close_code
 from serai.gateway.framing import close_frame, framed
 from serai.gateway.seats import AT_HEAD, Connection, Hall, Row
 from serai.wire.live import Failed, Pull, PullReason, ServerFrame
 
 _FAREWELL_SECONDS: Final = 5
+_OUT_BYTES_MAX: Final = LIVE_FRAME_BYTES_MAX + 65_536
+"""That wait for one listener: the rest of a frame, and answers. Who lets more wait is dropped."""
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 3))
 """A peer that is gone without a word is found in two minutes, by the kernel."""
 
@@ -69,7 +71,9 @@ class Sockets:
             self._emptied(hall)
 
     def drop(self, connection: Connection) -> None:
-        """Forget a connection and close its socket."""
+        """Forget a connection and close its socket, once."""
+        if self.connections.get(connection.fd) is not connection:
+            return
         if not connection.closing:
             self.leave(connection)
         del self.connections[connection.fd]
@@ -154,19 +158,22 @@ class Sockets:
         room = connection.row.hall.room
         if connection.cursor == AT_HEAD:
             connection.row.unseat(connection, room.head)
-        connection.cursor = room.head
+        connection.cursor = connection.since = room.head
+        # What it says that it has seen may be of before: a token comes of its pull first.
+        connection.complete = None
         self.send(connection, Pull(reason, room.epoch, room.head))
         self.forward(connection)
 
     def send(self, connection: Connection, frame: ServerFrame) -> None:
-        self.write(connection, framed(_encode(frame)))
+        if not connection.closing:
+            self.write(connection, framed(_encode(frame)))
 
     def write(self, connection: Connection, data: bytes) -> None:
         """Write, or keep what the kernel does not take."""
-        if connection.closing:
-            return
         if connection.out is not None:
             connection.out += data
+            if len(connection.out) > _OUT_BYTES_MAX:
+                self.drop(connection)
             return
         try:
             sent = os.write(connection.fd, data)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from serai.core.channels import common
+from serai.core.channels import common, lost
 from serai.core.errors import Code, SeraiError
 from serai.core.live_limits import LIVE_CREDIT_STEP_MAX
 from serai.core.token import Position, SinceToken, TokenSealer
@@ -70,7 +70,7 @@ class Speech:
                 frame = _client_frames.decode(message.payload)
             except msgspec.ValidationError as error:
                 self._sockets.fail(connection, Code.BODY_INVALID, str(error))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 self._sockets.fail(connection, Code.BODY_INVALID, "A frame is a JSON object.")
             else:
                 self._framed(connection, frame)
@@ -80,8 +80,11 @@ class Speech:
             self._sockets.fail(
                 connection, Code.BODY_INVALID, "hello is the first frame, and sent once."
             )
+        elif isinstance(frame, Refresh) and connection.asked:
+            self._sockets.fail(connection, Code.RATE_LIMITED, "One refresh at a time.")
         elif isinstance(frame, Refresh):
             row = connection.row
+            connection.asked = True
             self._say(
                 Asked(
                     connection.serial,
@@ -107,7 +110,10 @@ class Speech:
             except SeraiError as error:
                 self._sockets.fail(connection, error.code)
                 return
-            connection.complete = token.complete
+            room = row.hall.room
+            position = token.position
+            if position.epoch == room.epoch and position.version >= connection.since:
+                connection.complete = None if token.filling else token.complete
         row.allow(connection, frame.credit)
         if frame.since_token is None:
             self._seal(connection, frame.version)
@@ -118,6 +124,9 @@ class Speech:
         row = connection.row
         sent = row.audience.told if connection.cursor == AT_HEAD else connection.cursor
         if connection.complete is None or version < sent:
+            return
+        if lost(connection.complete, row.audience.channels):
+            # A token without them would be one whose rows nobody purges: a pull does.
             return
         # Between what its audience was told last and the head, its channels have nothing.
         through = row.hall.room.head if connection.cursor == AT_HEAD else sent

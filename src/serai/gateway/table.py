@@ -105,7 +105,7 @@ class Table:
             case Restarted():
                 self._restarted(message)
             case Forgotten():
-                del self._halls[message.org_id]
+                self._halls.pop(message.org_id, None)
             case Ended():
                 self._ended(set(message.sessions))
             case Renewed():
@@ -126,7 +126,11 @@ class Table:
     # --- listeners come and go ---
 
     def _admit(self, message: Admitted, fd: int) -> None:
-        hall = self._halls[message.org_id]
+        hall = self._halls.get(message.org_id)
+        if hall is None:
+            # It was opened at a table that has ended since: the client comes back.
+            os.close(fd)
+            return
         hall.admitted += 1
         self._serial += 1
         row = hall.row(dict(message.channels))
@@ -156,7 +160,7 @@ class Table:
         elif message.pull is not None:
             self._sockets.must_pull(connection, message.pull)
         else:
-            connection.cursor = held
+            connection.cursor = connection.since = held
             self._sockets.forward(connection)
 
     # --- the log ---
@@ -181,7 +185,11 @@ class Table:
         hall = self._halls.get(message.org_id)
         if hall is not None:
             reason = "behind" if message.epoch == hall.room.epoch else "epoch"
+            anew = message.epoch != hall.room.epoch
             self._restart(hall, message.epoch, message.version, reason)
+            if anew:
+                # After a restore or a failover the number may have gone back: below what is known.
+                hall.grants_version = -1
             self._granted(hall, message.grants_version)
 
     def _restart(self, hall: Hall, epoch: int, version: int, reason: PullReason) -> None:
@@ -218,8 +226,9 @@ class Table:
 
     def _renewed(self, message: Renewed) -> None:
         connection = self._sockets.by_serial.get(message.connection)
-        if connection is None:
+        if connection is None or connection.closing:
             return
+        connection.asked = False
         if message.error is not None:
             self._sockets.fail(connection, Code[message.error])
             return

@@ -25,6 +25,7 @@ from serai.gateway.front import Front
 SECONDS = 60.0
 """A bound for everything that is waited for: the machine may be busy."""
 Frame = dict[str, Any]
+_GO_ON = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PONG)
 
 
 @dataclass
@@ -73,8 +74,9 @@ class Listener:
     async def closed(self) -> int:
         """Return the close code, after what frames there are."""
         async with asyncio.timeout(SECONDS):
-            while (message := await self.socket.receive()).type is aiohttp.WSMsgType.TEXT:
-                self.frames.append(json.loads(message.data))
+            while (message := await self.socket.receive()).type in _GO_ON:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    self.frames.append(json.loads(message.data))
         code = self.socket.close_code
         assert code is not None, message
         return code

@@ -171,6 +171,41 @@ async def test_a_listener_that_breaks_the_protocol_is_closed_alone(live: Live) -
     await well.next("changes")
 
 
+async def test_one_listener_never_ends_a_table(live: Live) -> None:
+    well = await live.listen()
+    deep = await live.listen()
+    await deep.socket.send_str('{"a":' + "[" * 8_000)
+    assert await deep.closed() == close_code(Code.BODY_INVALID)
+    rude = await live.listen()
+    rude.transport.write(b"\x89\x80\0\0\0\0" + b"\x88\x80\0\0\0\0" + b"\x89\x80\0\0\0\0")
+    rude.transport.abort()
+    await live.add_guest()
+    await well.next("changes")
+
+
+async def test_one_that_only_pings_and_never_reads_is_let_go(live: Live) -> None:
+    well, flood = await live.listen(), await live.listen()
+    flood.transport.pause_reading()
+    ping = b"\x89\xfd\0\0\0\0" + b"x" * 125
+    for _ in range(400):
+        flood.transport.write(ping * 250)
+        await asyncio.sleep(0)
+    await live.add_guest()
+    await well.next("changes")
+    flood.transport.resume_reading()
+    assert await flood.closed() == 1006
+
+
+async def test_one_refresh_at_a_time(live: Live) -> None:
+    listener = await live.listen()
+    frame = json.dumps({"type": "refresh", "accessToken": live.token})
+    await asyncio.gather(*(listener.socket.send_str(frame) for _ in range(50)))
+    kinds = set()
+    while "error" not in kinds:
+        kinds.add((await listener.next())["type"])
+    assert listener.frames[-1]["code"] == "rate_limited"
+
+
 async def test_a_close_is_answered_with_its_code(live: Live) -> None:
     listener = await live.listen()
     await listener.socket.close(code=4999, message=b"bye")

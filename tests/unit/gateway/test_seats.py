@@ -143,3 +143,18 @@ def test_ends_of_credit_that_moved_are_swept() -> None:
     for _ in range(101):
         row.counted()
     assert row.ready == set()
+
+
+def test_one_that_left_takes_out_nobody_who_has_its_descriptor_now() -> None:
+    here = hall()
+    row = here.row(CHANNELS)
+    stays, goes = listener(row, 9, credit=9), listener(row, 3, credit=2)
+    row.seat(stays)
+    row.seat(goes)
+    here.leave(goes)
+    comes = listener(row, 3, credit=9)
+    row.seat(comes)
+    for _ in range(3):
+        row.counted()
+    assert row.ready == {3, 9}
+    assert comes.cursor == AT_HEAD

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from serai.core.channels import ChannelSet, contains
@@ -21,6 +21,10 @@ from serai.ports.store import LogEntry
 
 ChannelKey = tuple[tuple[UUID, int], ...]
 """A channel set in its normal order."""
+
+
+_CAUGHT_UP_MAX: Final = 16
+"""Frames of an audience that are kept for others at the same cursor."""
 
 
 class Told(NamedTuple):
@@ -144,6 +148,8 @@ class Room:
                 later = [entry for entry in self._ring if entry.version > cursor]
                 text = self._frame(audience.channels, cursor, audience.told, later)
                 answer = None if text is None else _bounded(cursor, audience.told, text)
+            if len(audience.caught_up) >= _CAUGHT_UP_MAX:
+                audience.caught_up.clear()
             audience.caught_up[cursor] = answer
         return audience.caught_up[cursor]
 
