@@ -71,7 +71,7 @@ def test_serving_a_database_that_was_never_migrated_ends_at_once_and_says_so(
     done = shell.run("serve", "--port", str(free_port()))
     assert done.status == 1
     assert "is older than this code" in done.err
-    assert "Run the migrations" in done.err
+    assert "serai migrate --phase pre" in done.err
 
 
 def test_old_code_does_not_serve_or_touch_a_newer_schema(
@@ -117,7 +117,7 @@ def test_settings_show_every_variable_and_no_password(shell: Shell) -> None:
     password = url.partition("://")[2].partition("@")[0].partition(":")[2]
     rows = shell.ok("settings", "--json").json
     text = shell.ok("settings").out
-    assert len(rows) == 22
+    assert len(rows) == 26
     assert all(row["meaning"] and f"{row['variable']}=" in text for row in rows)
     assert "SERAI_CORS_ORIGINS=https://a.example.com,https://b.example.com\n" in text
     assert "SERAI_DOCS=true\n" in text

@@ -56,6 +56,12 @@ async def kept(fleet: Fleet) -> Heard:
     return heard
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(fleet: Fleet) -> None:
+    """Forget what earlier tests left: upkeep looks at all there is."""
+    fleet.sql("directory", "DELETE FROM serai_directory.move")
+
+
 @contextmanager
 def held(fleet: Fleet, shard: str, *orgs: int) -> Generator[None]:
     """Let somebody else have the rows of organisations on a shard."""
