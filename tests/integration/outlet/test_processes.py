@@ -168,7 +168,9 @@ async def test_what_was_lost_while_no_outlet_ran_is_a_gap_that_a_rewind_closes(
     assert "type serai outlet rewind" in err
     copy = await known(server, house)
     assert (copy.gaps, copy.version) == ([(held + 3, held)], held)
-    rewound = await ran(fleet, server.url, "rewind", "--org", str(house.org_id), "--to", str(held))
+    rewound = await ran(
+        fleet, server.url, "rewind", "--org", str(house.org_id), "--to", str(held), "--reason", "r"
+    )
     assert rewound[:2] == (0, f"1 organisations are sent again from after version {held}\n")
     await ran(fleet, server.url + f"/{STREAM}", "--once")
     copy = await known(server, house)

@@ -80,6 +80,8 @@ class Command:
                 self.trace.require(promise=False, message=f"{self.name} fails: {error!r}")
 
         self._task = asyncio.get_running_loop().create_task(until_killed())
+        # One that is killed before it began has nothing to end.
+        self._task.add_done_callback(lambda _: work.close())
 
     def kill(self) -> None:
         """Kill the process."""

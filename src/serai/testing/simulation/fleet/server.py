@@ -58,14 +58,16 @@ class FleetServer(Server):
     def takes_writes(self, org_id: int) -> bool:
         """Tell whether an organisation can be changed where it lives."""
         home = self.databases.primary(self.databases.directory.home(org_id))
-        return not home.read_only and super().takes_writes(org_id)
+        # One that was lost with a tail is nowhere until it is brought back.
+        here = org_id in home.store.organisations
+        return here and not home.read_only and super().takes_writes(org_id)
 
     def restore(self) -> None:
         """Restore each organisation that is not on the move from a copy of this moment."""
         for org_id in (ORG, NEIGHBOUR_ORG):
-            org = self.home(org_id)
             selling = self.databases.directory.transferring([org_id])
             if self.takes_writes(org_id) and not selling:
+                org = self.home(org_id)
                 org.head = replace(org.head, epoch=org.head.epoch + 1)
                 self.store(org_id)
 
